@@ -1,0 +1,3 @@
+"""The HTTP API and the worker: wiring over the libraries."""
+
+__all__: list[str] = []

@@ -1,0 +1,1 @@
+"""Live run events over Socket.IO: wiring over the libraries."""

@@ -1,0 +1,1 @@
+"""Done this before: tenant-keyed cache with versions that make invalidation one command."""

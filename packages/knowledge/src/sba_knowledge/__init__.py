@@ -1,0 +1,1 @@
+"""What do we know: documents, passages and search, tenant by tenant."""

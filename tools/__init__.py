@@ -1,0 +1,1 @@
+"""What the gate runs: the repository's own lints, the coverage floors and the clean installs."""
