@@ -1,0 +1,93 @@
+"""Each house rule was seen to fail: a planted fault, and the same place mended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.lints.__main__ import broken, main, rules
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET_KEY = "sb_" + "secret_" + "a1B2" * 8
+TOKEN = ".".join(["ey" + "Jhbgci" * 5, "ey" + "Jzdwii" * 5, "c2lnbmF0dXJl" * 3])
+REGISTRY = "https://" + "pypi" + ".org/simple"
+HOME = "/" + "home/ana/project"
+PUBLIC = "NEXT_" + "PUBLIC_SUPABASE_URL"
+REPOSITORY = "packages/db/src/sba_db/repositories/agent_runs.py"
+UNPINNED = "permissions:\n  contents: read\njobs:\n  gate:\n    steps:\n      - uses: actions/checkout@v4\n"
+
+FAULTS = {
+    "file too long": ("size", "packages/db/src/sba_db/long.py", "x = 1\n" * 401),
+    "function too long": ("size", "tools/long.py", "def f():\n" + "    x = 1\n" * 61),
+    "statement without the tenant": (
+        "tenant_filter",
+        REPOSITORY,
+        'SQL = "select id from service.agent_runs where id = %(id)s"\n',
+    ),
+    "repository method without a session": (
+        "sessions",
+        REPOSITORY,
+        "async def get_run(connection: object, run_id: str) -> None: ...\n",
+    ),
+    "public variable on the server": (
+        "public_settings",
+        "apps/api/src/sba_api/settings.py",
+        f'X = "{PUBLIC}"\n',
+    ),
+    "secret key": ("secrets", "docs/example.md", f"key: {SECRET_KEY}\n"),
+    "signed token": ("secrets", "tests/unit/test_token.py", f'TOKEN = "{TOKEN}"\n'),
+    "registry host": ("places", "CONTRIBUTING.md", f"pip install -i {REGISTRY}\n"),
+    "path of one machine": ("places", "docs/notes.md", f"see {HOME}\n"),
+    "unlisted skip": ("skips", "tests/unit/test_x.py", "import pytest\npytest.skip('later')\n"),
+    "listed skip without a reason": ("skips", "tests/skips.toml", '["tests/unit/test_x.py"]\njob = "gate"\n'),
+    "action by tag": ("pinned_actions", ".github/workflows/release.yml", UNPINNED),
+    "workflow without permissions": ("pinned_actions", ".github/workflows/canary.yml", "jobs: {}\n"),
+    "member without anything": ("members", "packages/billing/pyproject.toml", "[project]\n"),
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small repository that keeps every rule."""
+    for name in ("CODEOWNERS", ".importlinter", ".github/workflows/ci.yml"):
+        copy = tmp_path / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_planted_fault_is_found_and_its_file_is_named(tree: Path, rule: str, path: str, text: str) -> None:
+    assert broken(rule, tree) == []
+    planted = tree / path
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    planted.write_text(text, encoding="utf-8")
+    found = broken(rule, tree)
+    assert found
+    assert path.removesuffix("/pyproject.toml") in {violation.path for violation in found}
+
+
+def test_every_rule_has_a_planted_fault() -> None:
+    assert {rule for rule, _, _ in FAULTS.values()} == set(rules())
+
+
+def test_a_broken_rule_fails_the_command_and_says_which(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "README.md").write_text(f"see {HOME}\n", encoding="utf-8")
+    assert main([str(tree)]) == 1
+    assert "README.md:1: a path of one machine  [places]" in capsys.readouterr().out
+
+
+def test_a_statement_that_names_its_tenant_passes(tree: Path) -> None:
+    planted = tree / REPOSITORY
+    planted.parent.mkdir(parents=True)
+    planted.write_text(
+        'SQL = "select id from service.agent_runs where tenant_id = %(tenant)s"\n', encoding="utf-8"
+    )
+    assert broken("tenant_filter", tree) == []
+
+
+def test_this_repository_keeps_every_rule() -> None:
+    assert {rule: broken(rule, ROOT) for rule in rules()} == {rule: [] for rule in rules()}
