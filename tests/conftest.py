@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-
-with contextlib.suppress(ImportError):
-    from tests.fixtures.databases import (
-        blank_database,
-        database,
-        database_urls,
-        migrated_template,
-        tenants,
-    )
+from tests.fixtures.databases import (
+    blank_database,
+    database,
+    database_urls,
+    migrated_template,
+    tenants,
+)
 from tests.fixtures.engines import engines, redis_url
 
 __all__ = [
