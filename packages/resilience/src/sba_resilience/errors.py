@@ -1,0 +1,93 @@
+"""What a guarded call can fail with.
+
+ResilienceError
+├── DeadlineExceeded          the time given to the whole operation is used up
+├── BreakerOpen               the dependency failed too often: refused without calling it
+├── BulkheadFull              too many calls are already in flight and waiting
+└── RedisError
+    ├── RedisUnavailable      no answer: refused, lost, too late, or the breaker is open
+    └── RedisCommandError     the server answered, with an error
+"""
+
+from __future__ import annotations
+
+
+class ResilienceError(Exception):
+    """Anything this package raises."""
+
+
+class DeadlineExceeded(ResilienceError, TimeoutError):
+    """The time given to the whole operation is used up.
+
+    Attributes:
+        budget: Seconds the operation was given.
+    """
+
+    def __init__(self, budget: float) -> None:
+        super().__init__(f"deadline of {budget:.3f} s exceeded")
+        self.budget = budget
+
+
+class BreakerOpen(ResilienceError):
+    """A breaker refused the call without making it.
+
+    Attributes:
+        name: The breaker's name.
+        retry_after: Seconds until it lets a probe through.
+    """
+
+    def __init__(self, name: str, retry_after: float) -> None:
+        super().__init__(f"{name}: breaker is open, try again in {retry_after:.3f} s")
+        self.name = name
+        self.retry_after = retry_after
+
+
+class BulkheadFull(ResilienceError):
+    """Neither a place nor a waiting place is free.
+
+    Attributes:
+        limit: Calls allowed at once.
+        queue: Callers allowed to wait.
+    """
+
+    def __init__(self, limit: int, queue: int) -> None:
+        super().__init__(f"{limit} calls in flight and {queue} waiting")
+        self.limit = limit
+        self.queue = queue
+
+
+class RedisError(ResilienceError):
+    """Anything the guarded Redis client raises."""
+
+
+class RedisUnavailable(RedisError):
+    """The server gave no usable answer.
+
+    Attributes:
+        reason: `timeout`, `refused`, `lost`, `breaker_open`, `authentication`, `not_ready`, `busy`
+            or `closed`.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"redis unavailable: {reason}" + (f" ({detail})" if detail else ""))
+        self.reason = reason
+
+
+class RedisCommandError(RedisError):
+    """The server answered with an error.
+
+    Attributes:
+        code: First word of the reply, such as `WRONGTYPE`.
+        message: The rest, without the arguments some servers echo.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code} {message}".strip())
+        self.code = code
+        self.message = message
+
+    @classmethod
+    def from_reply(cls, text: str) -> RedisCommandError:
+        """Build from an error reply, dropping echoed arguments: they may be secrets."""
+        code, _, message = text.partition(" ")
+        return cls(code, message.partition(", with args beginning with")[0])

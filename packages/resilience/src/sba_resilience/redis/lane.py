@@ -1,0 +1,176 @@
+"""One connection shared by everyone: commands go out together, replies come back in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+import hiredis
+
+from sba_resilience.errors import RedisCommandError, RedisUnavailable
+from sba_resilience.redis.words import Reply
+
+LATE = 0.005  # seconds a timer may be late before the event loop counts as stalled
+DRAIN = 0.001  # seconds in which the loop reads what has already arrived
+NOT_READY = frozenset(
+    {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "OOM", "MISCONF", "NOREPLICAS", "READONLY"}
+)
+_INCOMPLETE = object()
+
+
+class Owner(Protocol):
+    """Who is told how a lane fares."""
+
+    def lane_answered(self, lane: Lane) -> None:
+        """Replies arrived."""
+
+    def lane_retired(self, lane: Lane) -> None:
+        """The lane leads to a server that has become a replica: send nothing more on it."""
+
+    def lane_lost(self, lane: Lane, *, failed: bool) -> None:
+        """The lane takes no more commands; `failed` when the server owed it replies."""
+
+
+class Lane(asyncio.Protocol):
+    """A connection whose replies are matched to callers by order alone.
+
+    The first command after a quiet turn is written at once; while several callers are at work, the
+    commands of one event-loop turn leave in one write. A caller that goes away leaves its place in the
+    order behind, so nobody else ever sees its reply. When the oldest command is overdue the connection
+    is dropped and everyone waiting on it is told.
+
+    Args:
+        writer: A greeted connection; the lane owns it from here.
+        owner: Told about replies and the end.
+        timeout: Seconds until the oldest unanswered command ends the lane.
+    """
+
+    __slots__ = (
+        "_alone",
+        "_buffer",
+        "_loop",
+        "_owner",
+        "_reader",
+        "_retiring",
+        "_timeout",
+        "_timer",
+        "_waiting",
+        "_writer",
+        "closed",
+    )
+
+    def __init__(self, writer: asyncio.StreamWriter, owner: Owner, *, timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._writer = writer
+        self._owner = owner
+        self._timeout = timeout
+        self._reader = hiredis.Reader(replyError=self._error, notEnoughData=_INCOMPLETE)
+        self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
+        self._buffer: list[bytes] = []
+        self._alone = True
+        self._retiring = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.closed = False
+        writer.transport.set_protocol(self)
+
+    def send(self, packed: bytes) -> asyncio.Future[Reply]:
+        """Send one packed command.
+
+        Returns:
+            Its reply, or RedisUnavailable or RedisCommandError as the exception.
+        """
+        loop = self._loop
+        reply: asyncio.Future[Reply] = loop.create_future()
+        deadline = loop.time() + self._timeout
+        if self._alone and not self._waiting:
+            self._writer.transport.write(packed)
+        else:
+            if not self._buffer:
+                loop.call_soon(self._flush)
+            self._buffer.append(packed)
+        self._waiting.append((reply, deadline))
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._check)
+        return reply
+
+    def fail(self, reason: str) -> None:
+        """Drop the connection and tell everyone who waits on it."""
+        if self.closed:
+            return
+        self.closed = True
+        waiting, self._waiting = self._waiting, deque()
+        self._buffer.clear()
+        self._disarm()
+        self._writer.transport.abort()
+        self._owner.lane_lost(self, failed=bool(waiting))
+        for reply, _ in waiting:
+            if not reply.done():
+                reply.set_exception(RedisUnavailable(reason))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand each complete reply to the caller whose turn it is."""
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not _INCOMPLETE:
+                self._settle(reply)
+        except (hiredis.HiredisError, IndexError):
+            self.fail("lost")
+            return
+        self._owner.lane_answered(self)
+        if self._retiring:
+            self._retire()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio hands it in
+        """The server, or the network, ended the connection."""
+        self.fail("lost")
+
+    def _settle(self, reply: Reply) -> None:
+        waiter, _ = self._waiting.popleft()
+        if waiter.done():
+            return
+        if isinstance(reply, Exception):
+            waiter.set_exception(reply)
+        else:
+            waiter.set_result(reply)
+
+    def _error(self, text: str) -> RedisCommandError | RedisUnavailable:
+        """Tell a server that cannot serve from a command it refuses."""
+        error = RedisCommandError.from_reply(text)
+        self._retiring |= error.code == "READONLY"
+        return RedisUnavailable("not_ready", error.code) if error.code in NOT_READY else error
+
+    def _retire(self) -> None:
+        """Leave the connection to those still waiting on it; the next one may lead to the primary."""
+        self._owner.lane_retired(self)
+        if not self._waiting:
+            self.fail("lost")
+
+    def _flush(self) -> None:
+        self._alone = len(self._buffer) <= 1
+        if self._buffer:
+            self._writer.transport.write(b"".join(self._buffer))
+            self._buffer.clear()
+
+    def _check(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        oldest, deadline = self._waiting[0]
+        late = self._loop.time() - deadline
+        if late < 0:
+            self._timer = self._loop.call_at(deadline, self._check)
+            return
+        grace = self._timeout if late > LATE else DRAIN
+        self._timer = self._loop.call_later(grace, self._expire, oldest)
+
+    def _expire(self, oldest: asyncio.Future[Reply]) -> None:
+        if self._waiting and self._waiting[0][0] is oldest:
+            self.fail("timeout")
+        else:
+            self._check()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,54 @@
+"""Lua scripts: called by hash, sent again when the server has forgotten them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from sba_resilience.errors import RedisCommandError
+from sba_resilience.redis.words import Reply, Word
+
+
+class Executor(Protocol):
+    """What runs a command."""
+
+    async def execute(self, *args: Word) -> Reply:
+        """Run one command and give its reply."""
+
+
+class Script:
+    """One script of one client; cheap to call, safe to call before the server knows it.
+
+    Args:
+        redis: Runs the commands.
+        text: The Lua source.
+    """
+
+    __slots__ = ("_redis", "_sha", "_text")
+
+    def __init__(self, redis: Executor, text: str) -> None:
+        self._redis = redis
+        self._text = text
+        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[Word] = ()) -> Reply:
+        """Run it.
+
+        Args:
+            keys: KEYS, of one hash slot on a cluster.
+            args: ARGV.
+
+        Returns:
+            What the script returns.
+
+        Raises:
+            RedisUnavailable: No usable answer within the time limit.
+            RedisCommandError: The script failed.
+        """
+        try:
+            return await self._redis.execute("EVALSHA", self._sha, len(keys), *keys, *args)
+        except RedisCommandError as error:
+            if error.code != "NOSCRIPT":
+                raise
+        return await self._redis.execute("EVAL", self._text, len(keys), *keys, *args)

@@ -1,0 +1,75 @@
+"""Time that is left, inherited and enforced."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sba_resilience import Deadline, DeadlineExceeded
+
+
+def test_a_scope_is_inherited_and_left_again() -> None:
+    assert Deadline.current() is None
+    with Deadline.after(5, clock=lambda: 10.0).scope() as deadline:
+        assert Deadline.current() is deadline
+        assert deadline.remaining() == 5
+    assert Deadline.current() is None
+
+
+def test_an_inner_deadline_never_reaches_beyond_the_outer() -> None:
+    with Deadline.after(1).scope() as outer:
+        assert Deadline.after(10) is outer
+        assert Deadline.after(0.5).remaining() <= 0.5
+
+
+def test_check_raises_once_the_time_is_used_up() -> None:
+    now = 0.0
+    deadline = Deadline.after(2, clock=lambda: now)
+    deadline.check()
+    now = 2.0
+    with pytest.raises(DeadlineExceeded) as caught:
+        deadline.check()
+    assert caught.value.budget == 2
+    assert isinstance(caught.value, TimeoutError)
+
+
+async def test_bound_cancels_what_is_awaited() -> None:
+    waiting = asyncio.get_running_loop().create_future()
+    with pytest.raises(DeadlineExceeded):
+        async with Deadline.after(0.01):
+            await waiting
+    assert waiting.cancelled()
+
+
+async def test_a_deadline_that_has_passed_does_not_begin() -> None:
+    with pytest.raises(DeadlineExceeded):
+        async with Deadline.after(0):
+            raise AssertionError
+
+
+async def test_a_timeout_of_other_origin_is_left_alone() -> None:
+    with pytest.raises(TimeoutError) as caught:
+        async with Deadline.after(30):
+            raise TimeoutError("of the socket")
+    assert not isinstance(caught.value, DeadlineExceeded)
+
+
+async def test_many_tasks_may_enter_one_deadline() -> None:
+    deadline = Deadline.after(30)
+
+    async def enter(n: int) -> int:
+        async with deadline:
+            await asyncio.sleep(0.001 * (n % 3))
+            async with deadline:
+                return n
+
+    assert await asyncio.gather(*(enter(n) for n in range(20))) == list(range(20))
+    assert deadline._entered == {}
+
+
+async def test_detached_work_has_no_deadline() -> None:
+    with Deadline.after(1).scope():
+        with Deadline.detached():
+            assert Deadline.current() is None
+        assert Deadline.current() is not None

@@ -1,0 +1,59 @@
+"""What a client does with a server that breaks the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sba_resilience.redis import RedisSettings, RedisUnavailable, open_redis
+
+
+@asynccontextmanager
+async def serving(*, greets: bool, then: bytes = b"") -> AsyncIterator[str]:
+    """The URL of a server that answers a greeting properly and whatever follows with the given bytes."""
+    talks: list[asyncio.Task[None]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            words = data.count(b"CLIENT\r\n") + data.count(b"PING\r\n")
+            writer.write(b"+OK\r\n" * words if words and greets else then)
+        writer.close()
+        await writer.wait_closed()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.ensure_future(talk(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    await asyncio.gather(*talks, return_exceptions=True)
+
+
+async def test_a_reply_that_is_not_the_protocol_ends_the_connection() -> None:
+    async with (
+        serving(greets=True, then=b"HTTP/1.1 400 Bad Request\r\n") as url,
+        open_redis(RedisSettings(url, command_timeout=2.0)) as redis,
+    ):
+        with pytest.raises(RedisUnavailable, match="lost"):
+            await redis.execute("GET", "k")
+        assert redis._lane is None
+        await redis.ping()
+
+
+async def test_a_reply_too_many_ends_the_connection() -> None:
+    async with (
+        serving(greets=True, then=b"+one\r\n+one too many\r\n") as url,
+        open_redis(RedisSettings(url, command_timeout=2.0)) as redis,
+    ):
+        assert await redis.execute("GET", "k") == b"one"
+        assert redis._lane is None
+        await redis.ping()
+
+
+async def test_a_server_that_never_greets_is_a_timeout_and_not_a_wait() -> None:
+    async with serving(greets=False) as url, open_redis(RedisSettings(url, connect_timeout=0.1)) as redis:
+        with pytest.raises(RedisUnavailable, match="timeout"):
+            await redis.ping()
