@@ -1,0 +1,59 @@
+"""The answer to a check, and what to tell the client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sba_ratelimit import headers
+from sba_ratelimit.limit import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One limit after a check.
+
+    Attributes:
+        limit: Which one.
+        remaining: Whole units left now.
+        reset_after: Seconds until all units are back.
+        retry_after: Seconds until this limit would admit the same cost; 0 when it does.
+    """
+
+    limit: Limit
+    remaining: int
+    reset_after: float
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether it may run now.
+
+    Attributes:
+        allowed: All limits admit it, and its cost was taken from each; otherwise from none.
+        limits: The limits that were counted; empty when an outage left nothing to count with.
+        retry_after: Seconds until the same check could succeed; 0 when allowed.
+        outage: Redis did not answer: a refusal then is a failure of ours, not a spent quota.
+    """
+
+    allowed: bool
+    limits: tuple[LimitState, ...]
+    retry_after: float = 0.0
+    outage: bool = False
+
+    @property
+    def remaining(self) -> int | None:
+        """Units left on the tightest limit; None when nothing was counted."""
+        return min((state.remaining for state in self.limits), default=None)
+
+    def headers(self) -> list[tuple[str, str]]:
+        """`RateLimit-Policy` and `RateLimit` (IETF draft), and `Retry-After` when refused."""
+        return list(headers.render(self))
+
+
+def together(states: Iterable[LimitState], *, outage: bool = False) -> Decision:
+    """All of them, or none."""
+    kept = tuple(states)
+    wait = max((state.retry_after for state in kept), default=0.0)
+    return Decision(allowed=wait == 0, limits=kept, retry_after=wait, outage=outage)
