@@ -1,0 +1,58 @@
+"""Keys are tuples: what differs in any part is stored apart."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sba_cache import CacheKey
+from sba_cache.key import Part, version_key
+
+TENANT = UUID("0190f000-0000-7000-8000-000000000001")
+ATOM = (
+    st.text(alphabet=":{}%',()ab\ud800", max_size=4)
+    | st.integers()
+    | st.booleans()
+    | st.none()
+    | st.binary(max_size=3)
+    | st.floats(allow_nan=False)
+    | st.uuids()
+)
+PARTS = st.lists(st.recursive(ATOM, lambda inner: st.lists(inner, max_size=3).map(tuple)), max_size=4)
+
+
+def typed(part: object) -> object:
+    return (type(part), [typed(inner) for inner in part] if isinstance(part, tuple) else repr(part))
+
+
+@given(PARTS, PARTS)
+def test_different_questions_are_never_stored_in_one_place(one: list[Part], other: list[Part]) -> None:
+    same = typed(tuple(one)) == typed(tuple(other))
+    assert (CacheKey(TENANT, "n", *one) == CacheKey(TENANT, "n", *other)) == same
+
+
+@given(*[st.text(alphabet=":{}%ab", min_size=1, max_size=4)] * 4)
+def test_tenants_and_namespaces_never_share_a_version(t1: str, n1: str, t2: str, n2: str) -> None:
+    assert (version_key(t1, n1) == version_key(t2, n2)) == ((t1, n1) == (t2, n2))
+
+
+def test_a_value_lies_in_the_hash_slot_of_its_version() -> None:
+    key = CacheKey(TENANT, "knowledge", "what is {this}?")
+    tag = "{" + f"{TENANT}:knowledge" + "}"
+    assert key.version_key == version_key(TENANT, "knowledge") == f"sba:cache:{tag}:v"
+    assert key.redis_key.startswith(f"sba:cache:{tag}:")
+
+
+def test_a_key_is_hashable_and_shows_what_it_asks() -> None:
+    assert len({CacheKey("t", "n", 1), CacheKey("t", "n", 1), CacheKey("t", "n", "1")}) == 2
+    assert CacheKey("t", "n", 1) != "t"
+    assert repr(CacheKey("t", "n", 1, "a")) == "CacheKey('t', 'n', 1, 'a')"
+
+
+@pytest.mark.parametrize(("tenant", "namespace"), [("", "n"), ("t", "")])
+def test_a_key_without_an_owner_is_refused(tenant: str, namespace: str) -> None:
+    with pytest.raises(ValueError, match="must not be empty"):
+        CacheKey(tenant, namespace, "q")
