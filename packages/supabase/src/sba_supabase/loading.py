@@ -1,0 +1,109 @@
+"""Settings read from the environment, all their problems told at once and never a value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import chain
+from typing import TypeVar
+
+from pydantic import AliasChoices, AliasPath, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings
+from pydantic_settings.exceptions import SettingsError as SourceError
+
+from sba_supabase.errors import SettingProblem, SettingsError
+
+_Settings = TypeVar("_Settings", bound=BaseSettings)
+_NOT_DECODED = "must be valid JSON"
+
+
+def _aliases(field: FieldInfo) -> Iterable[str]:
+    alias = field.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    for choice in choices:
+        name = choice.path[0] if isinstance(choice, AliasPath) else choice
+        if isinstance(name, str):
+            yield name
+
+
+def _variables(cls: type[BaseSettings], name: str, field: FieldInfo) -> list[str]:
+    """The variables a field is read from, as an operator would write them."""
+    prefix = cls.model_config.get("env_prefix") or ""
+    return [alias.upper() for alias in _aliases(field)] or [f"{prefix}{name}".upper()]
+
+
+def _place(cls: type[BaseSettings], location: tuple[int | str, ...]) -> str:
+    """The variable an error is about; the settings' own name for a rule over several of them."""
+    if not location:
+        return cls.__name__
+    delimiter = cls.model_config.get("env_nested_delimiter") or "."
+    first, *rest = map(str, location)
+    inner = "".join(f"{delimiter}{part}".upper() for part in rest if not part.isdigit())
+    for name, field in cls.model_fields.items():
+        variables = _variables(cls, name, field)
+        if first == name or first.upper() in variables:
+            return " or ".join(f"{variable}{inner}" for variable in variables)
+    return first.upper() + inner
+
+
+def _texts(value: object) -> Iterable[str]:
+    """Every text inside an input, for none of it may appear in a message."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return chain.from_iterable(map(_texts, value))
+    return (str(value),)
+
+
+def _rule(error: ErrorDetails) -> str:
+    if error["type"] == "missing":
+        return "missing"
+    rule = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    told = any(text and text in rule for text in _texts(error["input"]))
+    return "not a valid value" if told else rule
+
+
+def _problems(cls: type[BaseSettings], error: ValidationError) -> list[SettingProblem]:
+    details = error.errors(include_url=False, include_context=False)
+    return [SettingProblem(_place(cls, detail["loc"]), _rule(detail)) for detail in details]
+
+
+def _undecoded(cls: type[BaseSettings], error: SourceError) -> list[SettingProblem]:
+    """A variable that should hold JSON and does not, and whatever else is wrong beside it."""
+    found = re.search(r'field "([^"]+)"', str(error))
+    name = found.group(1) if found else ""
+    first = SettingProblem(_place(cls, (name,) if name else ()), _NOT_DECODED)
+    lenient = type(
+        cls.__name__, (cls,), {"model_config": {"enable_decoding": False}, "__module__": cls.__module__}
+    )
+    try:
+        lenient()
+    except ValidationError as others:
+        # Undecoded, every JSON variable is text of the wrong type here: only the other rules say anything.
+        kept = [detail for detail in others.errors() if not detail["type"].endswith("_type")]
+        return [first, *(SettingProblem(_place(cls, detail["loc"]), _rule(detail)) for detail in kept)]
+    return [first]
+
+
+def load_settings(cls: type[_Settings]) -> _Settings:
+    """Settings of an application, from its environment.
+
+    Args:
+        cls: the settings class; its fields' aliases or prefix name the variables.
+
+    Returns:
+        An instance of it.
+
+    Raises:
+        SettingsError: naming every variable that is missing or wrong and the rule it breaks, and no value.
+    """
+    try:
+        return cls()
+    except ValidationError as error:
+        problems = _problems(cls, error)
+    except SourceError as error:
+        problems = _undecoded(cls, error)
+    # Raised out here, so that no traceback or reporter finds the values in the error it came from.
+    raise SettingsError(tuple(dict.fromkeys(problems)))

@@ -1,0 +1,179 @@
+"""What a service must be told about its Supabase project, and one message for all that is missing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sba_supabase.errors import SettingProblem, SettingsError
+from sba_supabase.loading import load_settings
+
+__all__ = ["AuthSettings", "ProjectSettings", "ServerSettings", "load_settings"]
+
+SUPPORTED_ALGORITHMS: Final = ("ES256", "RS256", "EdDSA")
+_LONGEST_LEEWAY = 30.0
+_SHORTEST_SECRET = 32
+_FORBIDDEN_ROLES = frozenset({"service_role", "anon", "supabase_admin", "postgres"})
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal")
+
+
+def _is_private(host: str) -> bool:
+    """Whether a host cannot be on the public internet: a private address, a bare or an internal name."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_PRIVATE_SUFFIXES)
+
+
+def _service_url(value: str) -> str:
+    """An https URL (http within private networks), without credentials, query or trailing slash."""
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("must be a URL") from None
+    if parts.scheme not in {"https", "http"} or not host:
+        raise ValueError("must be an http(s) URL")
+    if parts.scheme == "http" and not _is_private(host):
+        raise ValueError("must be an https URL outside private networks")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must be a URL without credentials, query or fragment")
+    return value.rstrip("/")
+
+
+def _legacy_secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value().encode()) < _SHORTEST_SECRET:
+        raise ValueError(f"must be at least {_SHORTEST_SECRET} bytes")
+    return value
+
+
+def _secret_key(value: SecretStr) -> SecretStr:
+    if value.get_secret_value().startswith("sb_publishable_"):
+        raise ValueError("must be a secret key, not a publishable one")
+    return value
+
+
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    """What a token is held to.
+
+    Attributes:
+        issuer: the exact `iss`.
+        audience: the exact `aud`, a single string.
+        jwks_url: where the signing keys are published; below the issuer when empty.
+        algorithms: allowed asymmetric algorithms, out of ES256, RS256 and EdDSA.
+        roles: allowed values of `role`; the first stands for an absent one.
+        leeway: seconds by which clocks may differ, at most 30.
+        legacy_secret: the project's HS256 secret; HS256 is refused without it.
+
+    Raises:
+        SettingsError: naming every attribute that is wrong.
+    """
+
+    issuer: str
+    audience: str = "authenticated"
+    jwks_url: str = ""
+    algorithms: tuple[str, ...] = SUPPORTED_ALGORITHMS
+    roles: tuple[str, ...] = ("authenticated",)
+    leeway: float = 10.0
+    legacy_secret: SecretStr | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.jwks_url:
+            object.__setattr__(self, "jwks_url", f"{self.issuer.rstrip('/')}/.well-known/jwks.json")
+        problems = tuple(SettingProblem(name, rule) for name, rule in self._problems())
+        if problems:
+            raise SettingsError(problems)
+
+    def _problems(self) -> list[tuple[str, str]]:
+        rules = (
+            ("issuer", bool(self.issuer), "must not be empty"),
+            ("audience", bool(self.audience), "must not be empty"),
+            (
+                "jwks_url",
+                _passes(self.jwks_url),
+                "must be an https URL (http in private networks) without credentials",
+            ),
+            ("algorithms", self._algorithms_hold(), f"must be some of {', '.join(SUPPORTED_ALGORITHMS)}"),
+            ("roles", self._roles_hold(), "must name user roles, never a service's or nobody's"),
+            ("leeway", self._leeway_holds(), f"must lie between 0 and {_LONGEST_LEEWAY:.0f} seconds"),
+            ("legacy_secret", self._secret_holds(), f"must be at least {_SHORTEST_SECRET} bytes"),
+        )
+        return [(name, rule) for name, holds, rule in rules if not holds]
+
+    def _algorithms_hold(self) -> bool:
+        return bool(self.algorithms) and set(self.algorithms) <= set(SUPPORTED_ALGORITHMS)
+
+    def _roles_hold(self) -> bool:
+        return bool(self.roles) and all(self.roles) and _FORBIDDEN_ROLES.isdisjoint(self.roles)
+
+    def _leeway_holds(self) -> bool:
+        return math.isfinite(self.leeway) and 0 <= self.leeway <= _LONGEST_LEEWAY
+
+    def _secret_holds(self) -> bool:
+        secret = self.legacy_secret
+        return secret is None or len(secret.get_secret_value().encode()) >= _SHORTEST_SECRET
+
+
+def _passes(url: str) -> bool:
+    try:
+        _service_url(url)
+    except ValueError:
+        return False
+    return True
+
+
+class ProjectSettings(BaseSettings):
+    """What a service needs to verify tokens: no key of the project.
+
+    Attributes:
+        url: the project's address (`SUPABASE_URL`).
+        issuer: the exact `iss` where it is not `<url>/auth/v1`, as behind a custom domain
+            (`SUPABASE_JWT_ISSUER`).
+        audience: the exact `aud` (`SUPABASE_JWT_AUDIENCE`).
+        legacy_secret: the HS256 secret of a project that still signs with one (`SUPABASE_JWT_SECRET`).
+    """
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    url: ServiceUrl = Field(validation_alias="SUPABASE_URL")
+    issuer: ServiceUrl | None = Field(default=None, validation_alias="SUPABASE_JWT_ISSUER")
+    audience: str = Field(default="authenticated", min_length=1, validation_alias="SUPABASE_JWT_AUDIENCE")
+    legacy_secret: Annotated[SecretStr, AfterValidator(_legacy_secret)] | None = Field(
+        default=None, validation_alias="SUPABASE_JWT_SECRET"
+    )
+
+    @property
+    def auth(self) -> AuthSettings:
+        """What this project's tokens are held to."""
+        base = f"{self.url}/auth/v1"
+        return AuthSettings(
+            issuer=self.issuer or base,
+            audience=self.audience,
+            jwks_url=f"{base}/.well-known/jwks.json",
+            legacy_secret=self.legacy_secret,
+        )
+
+
+class ServerSettings(ProjectSettings):
+    """What a service needs to act on its project with the secret key.
+
+    Attributes:
+        service_role_key: an `sb_secret_…` or legacy key (`SUPABASE_SERVICE_ROLE_KEY`, or
+            `SUPABASE_SERVICE_KEY`).
+    """
+
+    service_role_key: Annotated[SecretStr, AfterValidator(_secret_key)] = Field(
+        validation_alias=AliasChoices("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SERVICE_KEY")
+    )
