@@ -45,7 +45,8 @@ def test_noise_is_refused(noise: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "value"), [(0, "x"), (1, 7), (2, "1"), (2, True), (3, None), (4, []), (4, None), (5, "soon"), (5, 1)]
+    ("index", "value"),
+    [(0, "x"), (1, 7), (2, "1"), (2, True), (3, None), (4, []), (4, None), (5, "soon"), (5, 1)],
 )
 def test_a_field_of_the_wrong_kind_is_refused(index: int, value: object) -> None:
     tenant, run = str(UUID(int=1)), str(UUID(int=2))
