@@ -89,5 +89,15 @@ def test_a_statement_that_names_its_tenant_passes(tree: Path) -> None:
     assert broken("tenant_filter", tree) == []
 
 
+def test_a_statement_is_read_with_the_constants_it_is_composed_of(tree: Path) -> None:
+    composed = 'HELD = "{filter}"\nSQL = f"update service.agent_runs set event_seq = 1 where {{HELD}}"\n'
+    planted = tree / REPOSITORY
+    planted.parent.mkdir(parents=True)
+    planted.write_text(composed.format(filter="tenant_id = %(tenant)s"), encoding="utf-8")
+    assert broken("tenant_filter", tree) == []
+    planted.write_text(composed.format(filter="id = %(id)s"), encoding="utf-8")
+    assert [violation.line for violation in broken("tenant_filter", tree)] == [2]
+
+
 def test_this_repository_keeps_every_rule() -> None:
     assert {rule: broken(rule, ROOT) for rule in rules()} == {rule: [] for rule in rules()}
