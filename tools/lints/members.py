@@ -27,8 +27,9 @@ def _missing(folder: Path, module: Path) -> Iterator[str]:
 
 def _exports(module: Path) -> bool:
     tree = ast.parse((module / "__init__.py").read_text(encoding="utf-8"))
-    targets = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
-    return any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets)
+    assigned = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
+    assigned += [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
+    return any(isinstance(target, ast.Name) and target.id == "__all__" for target in assigned)
 
 
 def violations(root: Path) -> Iterator[Violation]:

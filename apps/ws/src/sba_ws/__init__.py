@@ -1,1 +1,3 @@
 """Live run events over Socket.IO: wiring over the libraries."""
+
+__all__ = ()
