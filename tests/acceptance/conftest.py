@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 SBA_LOCAL = Path(sys.executable).with_name("sba-local")
-READY = "export TOKEN="
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def start(data_dir: Path) -> Platform:
     assert process.stdout is not None
     for line in process.stdout:
         greeting += line
-        if "curl" in line:
+        if line.lstrip().startswith("curl") and "limit=1" in line:
             break
     else:
         raise AssertionError(f"it ended with {process.wait()}:\n{greeting}")

@@ -1,1 +1,3 @@
-"""The whole platform on one machine, from wheels: Postgres, Valkey, a development issuer, the services and the demo."""
+"""The whole platform on one machine: Postgres, Valkey, a development issuer, the services and the demo."""
+
+__all__: list[str] = []

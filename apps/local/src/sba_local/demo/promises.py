@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-class BrokenPromise(Exception):  # noqa: N818 - the story's own word
+class BrokenPromise(Exception):
     """A promise did not hold.
 
     Attributes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import socketio
+import socketio  # type: ignore[import-untyped]  # ships no types
 
 TERMINAL = frozenset({"run.succeeded", "run.failed", "run.cancelled"})
 PATIENCE = 30.0
@@ -86,7 +86,7 @@ class Visitor:
             await socket.disconnect()
 
 
-class SubscriptionRefused(Exception):  # noqa: N818 - says what happened
+class SubscriptionRefused(Exception):
     """The server answered a subscription with an error.
 
     Attributes:
