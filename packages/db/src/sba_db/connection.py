@@ -1,0 +1,205 @@
+"""Connections whose every wait ends, also when the server is silent or the caller has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, LiteralString, TypeVar
+
+import psycopg
+from psycopg import AsyncClientCursor, AsyncConnection, waiting
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import _WaitTimeout
+from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.pq.abc import PGconn
+from psycopg.rows import AsyncRowFactory, dict_row
+
+from sba_db.errors import InvalidValue
+from sba_db.exchange import exchange, first_error
+from sba_db.failures import ServerSilent
+from sba_db.plans import Params, Planner, Row
+from sba_db.settings import DatabaseSettings
+
+Call = tuple[LiteralString, Params]
+RV = TypeVar("RV")
+
+CANCEL_WAIT: Final = 1.0
+READ_ONLY: Final[LiteralString] = "select set_config('transaction_read_only', 'on', true)"
+STALE_PLANS: Final = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the last statement sent came to: its rows, and how many it returned or touched."""
+
+    rows: list[Row]
+    count: int
+
+
+class Connection(AsyncConnection[Row]):
+    """A psycopg connection with a limit on every round trip.
+
+    A caller's cancellation is passed on to the server, so that the connection can be used again; a server
+    that does not react to it loses the connection.
+
+    Attributes:
+        read_prelude: What makes an implicit transaction read-only where the session's default does not.
+        time_limit: Longest wait for an answer, in seconds.
+        idle_since: When it was last given back, by the monotonic clock.
+        expires_at: When it is to be closed, by the monotonic clock.
+    """
+
+    read_prelude: ClassVar[tuple[Call, ...]] = ()
+    time_limit: float = 6.0
+    idle_since: float = 0.0
+    expires_at: float = float("inf")
+
+    async def send(self, calls: Sequence[Call]) -> Answer:
+        """Run statements in one round trip; the first failure keeps the rest from running.
+
+        Args:
+            calls: Statements with `%(name)s` placeholders, and what each binds.
+
+        Returns:
+            The last statement's answer.
+
+        Raises:
+            psycopg.Error: The first failure.
+        """
+        raise NotImplementedError
+
+    async def wait(
+        self,
+        gen: PQGen[RV],
+        interval: float = 0.0,  # noqa: ARG002 - the overridden method's argument
+        timeout: float | None = None,  # noqa: ASYNC109 - the overridden method's argument
+    ) -> RV:
+        """Drive one exchange with the server to its end, within the time limit; psycopg's own seam."""
+        limit = self.time_limit if timeout is None else timeout
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, interval=limit, timeout=limit)
+        except _WaitTimeout:
+            self.pgconn.finish()
+            raise ServerSilent("no answer from the server") from None
+        except asyncio.CancelledError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                await self._abandon(gen)
+            raise
+
+    async def _abandon(self, gen: PQGen[RV]) -> None:
+        try:
+            await self.cancel_safe(timeout=CANCEL_WAIT)
+            await waiting.wait_async(gen, self.pgconn.socket, interval=CANCEL_WAIT, timeout=CANCEL_WAIT)
+        except psycopg.errors.QueryCanceled:
+            return
+        except BaseException as error:
+            self.pgconn.finish()
+            if not isinstance(error, Exception):
+                raise
+
+    def alive(self) -> bool:
+        """Whether an idle connection still stands: a server that has nothing to say has not hung up."""
+        if self.pgconn.status != ConnStatus.OK:
+            return False
+        poll = select.poll()
+        poll.register(self.pgconn.socket, select.POLLIN)
+        return not poll.poll(0)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the next borrower would find it clean."""
+        return self.pgconn.transaction_status == TransactionStatus.IDLE and time.monotonic() < self.expires_at
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, failed or not."""
+        return self.pgconn.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+
+
+class DirectConnection(Connection):
+    """Straight to Postgres: pipelines and prepared statements.
+
+    Transactions are read-only unless they begin otherwise: `options` says so.
+    """
+
+    def __init__(self, pgconn: PGconn, row_factory: AsyncRowFactory[Row] = dict_row) -> None:
+        super().__init__(pgconn, row_factory)
+        self._planner = Planner(self, pgconn)
+
+    async def send(self, calls: Sequence[Call]) -> Answer:
+        """Run statements in one pipeline."""
+        batch = self._planner.batch(calls)
+        results = await self.wait(exchange(self.pgconn, batch.commands))
+        batch.settle(results)
+        error = first_error(self.pgconn, results)
+        if error is None:
+            last = results[-1]
+            return Answer(batch.plan.rows(self._planner.transformer, last), last.command_tuples or 0)
+        if isinstance(error, STALE_PLANS):
+            self.expires_at = 0.0
+        raise error
+
+
+class PooledConnection(Connection):
+    """Through a transaction pooler: bound here, sent as one string, nothing kept on the server."""
+
+    read_prelude = ((READ_ONLY, {}),)
+
+    async def send(self, calls: Sequence[Call]) -> Answer:
+        """Run statements as one string."""
+        cursor = AsyncClientCursor(self)
+        await cursor.execute("; ".join(cursor.mogrify(query, params) for query, params in calls).encode())
+        await cursor.set_result(-1)
+        return Answer(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
+
+
+class Connector:
+    """Makes connections as the settings say."""
+
+    __slots__ = ("_conninfo", "_kind", "_settings")
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        self._conninfo = _conninfo(settings)
+        self._kind: type[Connection] = PooledConnection if settings.pooler else DirectConnection
+
+    async def __call__(self) -> Connection:
+        """Connect, within `connect_timeout` seconds.
+
+        Raises:
+            psycopg.Error: Not reachable.
+        """
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                connection = await self._kind.connect(
+                    self._conninfo, autocommit=True, row_factory=dict_row, prepare_threshold=None
+                )
+        except TimeoutError:
+            raise psycopg.OperationalError("connecting took too long") from None
+        connection.time_limit = self._settings.statement_timeout + self._settings.grace
+        return connection
+
+
+def _conninfo(settings: DatabaseSettings) -> str:
+    try:
+        given = conninfo_to_dict(settings.url)
+    except psycopg.Error:
+        raise InvalidValue("not a Postgres connection string", field="url") from None
+    given["application_name"] = settings.application_name
+    if not settings.pooler:
+        given["options"] = f"{given.get('options') or ''} {_options(settings)}".strip()
+    return make_conninfo("", **given)
+
+
+def _options(settings: DatabaseSettings) -> str:
+    parameters = {
+        "statement_timeout": round(settings.statement_timeout * 1000),
+        "idle_in_transaction_session_timeout": round(settings.idle_timeout * 1000),
+        "default_transaction_read_only": "on",
+        "timezone": "UTC",
+    }
+    return " ".join(f"-c {name}={value}" for name, value in parameters.items())

@@ -1,0 +1,25 @@
+do $$
+declare
+    made record;
+begin
+    for made in
+        select *
+        from (values
+            ('sba_owner', 'nologin'),
+            ('sba_migrator', 'login noinherit'),
+            ('sba_app', 'login'),
+            ('sba_worker', 'login')
+        ) as wanted (name, kind)
+    loop
+        if not exists (select from pg_catalog.pg_roles where rolname = made.name) then
+            execute format('create role %I %s', made.name, made.kind);
+        end if;
+        execute format('alter role %I %s nocreatedb nocreaterole', made.name, made.kind);
+        if made.kind <> 'nologin' then
+            execute format('alter role %I set search_path = public, extensions', made.name);
+        end if;
+    end loop;
+    grant sba_owner to sba_migrator;
+    revoke sba_owner from sba_app, sba_worker;
+end
+$$

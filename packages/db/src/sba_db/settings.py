@@ -1,0 +1,37 @@
+"""How to reach Postgres and how long to wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import LiteralString
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Everything a `Database` needs to know; times are in seconds.
+
+    Attributes:
+        url: DSN of the application's login (`sba_app`). Never shown.
+        min_size: Connections kept open.
+        max_size: Most connections open.
+        pool_timeout: Longest wait for a connection before `PoolExhausted`.
+        connect_timeout: Longest wait for a new connection to be made.
+        statement_timeout: Longest a statement may run on the server.
+        grace: How much longer than that a silent server is waited for before its connection is dropped.
+        idle_timeout: Longest a transaction may sit between statements.
+        pooler: True behind a transaction pooler (PgBouncer, Supavisor): no pipelines, no prepared statements.
+        enter_member: Statement that checks `%(member)s` against `%(tenant)s` and sets the tenant, in one.
+        application_name: How the connections show in pg_stat_activity.
+    """
+
+    url: str = field(repr=False)
+    min_size: int = 1
+    max_size: int = 10
+    pool_timeout: float = 2.0
+    connect_timeout: float = 2.0
+    statement_timeout: float = 5.0
+    grace: float = 1.0
+    idle_timeout: float = 15.0
+    pooler: bool = False
+    enter_member: LiteralString | None = None
+    application_name: str = "sba"
