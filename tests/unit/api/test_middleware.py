@@ -4,11 +4,13 @@ import asyncio
 import logging
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.responses import PlainTextResponse
 
 from sba_api.middleware import BodyLimit, Cors, Observe, TimeLimit
 from sba_api.problems import ProblemError
 from sba_resilience import Deadline
+from sba_telemetry.sdk import configure_telemetry
 
 ORIGIN = "https://app.example.com"
 POLICY = b"default-src 'none'; style-src 'sha256-x'"
@@ -56,6 +58,22 @@ class TestRequestIds:
     async def test_two_requests_get_two(self, ask):
         first, second = await ask(observed()), await ask(observed())
         assert first.header("x-request-id") != second.header("x-request-id")
+
+
+class TestSpans:
+    async def test_a_request_is_one_server_span_named_by_its_route_that_continues_the_callers_trace(
+        self, ask
+    ):
+        exporter = InMemorySpanExporter()
+        telemetry = configure_telemetry(service="test", span_exporter=exporter)
+        caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        answer = await ask(observed(), path="/x", headers=[("Traceparent", caller)])
+        telemetry.shutdown()
+        (span,) = exporter.get_finished_spans()
+        assert span.name == "GET unmatched"
+        assert format(span.context.trace_id, "032x") == caller.split("-")[1]
+        assert span.attributes["http.response.status_code"] == 200
+        assert span.attributes["sba.request_id"] == answer.header("x-request-id")
 
 
 class TestSecurityHeaders:

@@ -1,0 +1,166 @@
+"""From a bearer token to a caller: who asks, for which tenant, within which limits."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import Depends
+from starlette.requests import Request
+from starlette.types import Scope
+
+from sba_api.problems import (
+    TENANT_MALFORMED,
+    TENANT_MISSING,
+    ProblemError,
+    not_found,
+    rate_limited,
+    request_id_of,
+    unauthorized,
+)
+from sba_api.resources import Resources, resources_of
+from sba_db.database import Database
+from sba_db.sessions import Reader, TenantSession
+from sba_ratelimit import Limit
+from sba_supabase.auth.principal import Principal
+
+CALLER = "sba.caller"
+RawHeaders = list[tuple[bytes, bytes]]
+
+_MINUTE = 60
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_BEARER = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks and for which tenant. Every way to data goes through a membership check."""
+
+    user_id: UUID
+    tenant_id: UUID
+    request_id: str
+    resources: Resources
+
+    @property
+    def database(self) -> Database:
+        """The database behind `reader` and `transaction`."""
+        return self.resources.database
+
+    def reader(self) -> Reader:
+        """Reads of this tenant; each verifies the membership in its own round trip."""
+        return self.database.reader(self.tenant_id, member=self.user_id)
+
+    def transaction(self) -> AbstractAsyncContextManager[TenantSession]:
+        """One transaction of this tenant, opened only for a live member."""
+        return self.database.tenant(self.tenant_id, member=self.user_id)
+
+    async def verify(self) -> None:
+        """Check the membership alone, where nothing is read from the tenant's tables.
+
+        Raises:
+            MembershipDenied: the caller is no live member.
+        """
+        await self.database.verify_member(self.tenant_id, self.user_id)
+
+
+async def admit(scope: Scope) -> tuple[Caller, RawHeaders]:
+    """The caller of this request and the limit headers its answer carries.
+
+    Raises:
+        ProblemError: 400, 403 or 429.
+        TokenError: the token is not good.
+        MembershipDenied: the header picks a tenant the caller is no live member of.
+    """
+    resources = resources_of(scope)
+    token, picked = _credentials(scope)
+    principal = await resources.verifier.verify(token)
+    tenant_id = await _choose_tenant(resources, principal, picked)
+    headers = await _charge(resources, tenant_id, principal.user_id)
+    return Caller(principal.user_id, tenant_id, request_id_of(scope), resources), headers
+
+
+async def _choose_tenant(resources: Resources, principal: Principal, picked: UUID | None) -> UUID:
+    """The signed tenant, or the picked one once membership is proven: an outsider burns no one's limits."""
+    if picked is None:
+        if principal.tenant_id is None:
+            raise ProblemError(TENANT_MISSING)
+        return principal.tenant_id
+    if picked != principal.tenant_id:
+        await resources.database.verify_member(picked, principal.user_id)
+    return picked
+
+
+async def _charge(resources: Resources, tenant_id: UUID, user_id: UUID) -> RawHeaders:
+    settings = resources.settings
+    limits = _limits(tenant_id, user_id, settings.tenant_limit, settings.user_limit)
+    decision = await resources.limiter.check(limits)
+    if not decision.allowed:
+        raise ProblemError(rate_limited(decision))
+    return [(name.lower().encode(), value.encode()) for name, value in decision.headers()]
+
+
+@lru_cache(maxsize=4_096)
+def _limits(tenant_id: UUID, user_id: UUID, for_tenant: int, for_user: int) -> tuple[Limit, Limit]:
+    tenant, user = ("tenant", tenant_id), ("tenant", tenant_id, "user", user_id)
+    return (
+        Limit(for_tenant, per=_MINUTE, key=tenant, name="tenant", on_outage="local"),
+        Limit(for_user, per=_MINUTE, key=user, name="user", on_outage="local"),
+    )
+
+
+def _credentials(scope: Scope) -> tuple[str, UUID | None]:
+    tokens: list[bytes] = []
+    tenants: list[bytes] = []
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            tokens.append(value)
+        elif name == b"x-tenant-id":
+            tenants.append(value)
+    return _bearer(tokens), _picked(tenants)
+
+
+def _bearer(values: list[bytes]) -> str:
+    if not values:
+        raise ProblemError(unauthorized("token_missing"))
+    text = values[0].decode("latin-1")
+    if len(values) > 1 or not text[: len(_BEARER)].lower() == _BEARER:
+        raise ProblemError(unauthorized("token_malformed"))
+    return text[len(_BEARER) :].strip()
+
+
+def _picked(values: list[bytes]) -> UUID | None:
+    if not values:
+        return None
+    tenant = parse_uuid(values[0].decode("latin-1")) if len(values) == 1 else None
+    if tenant is None:
+        raise ProblemError(TENANT_MALFORMED)
+    return tenant
+
+
+def parse_uuid(text: str) -> UUID | None:
+    """The UUID that `text` is in its usual form, or None."""
+    return UUID(text) if _UUID.fullmatch(text) else None
+
+
+def path_id(text: str, kind: str) -> UUID:
+    """The id in a path; one that cannot exist is as unknown as any other.
+
+    Raises:
+        ProblemError: 404 of that kind.
+    """
+    found = parse_uuid(text)
+    if found is None:
+        raise ProblemError(not_found(kind))
+    return found
+
+
+async def caller_of(request: Request) -> Caller:
+    """The admitted caller; routes ask for it as `CurrentCaller`."""
+    return cast("Caller", request.scope[CALLER])
+
+
+CurrentCaller = Annotated[Caller, Depends(caller_of)]

@@ -1,0 +1,123 @@
+"""Knowledge: documents and the search over them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from sba_api import schemas
+from sba_api.answers import JsonAnswer
+from sba_api.dependencies import Caller, CurrentCaller, path_id
+from sba_api.pages import Cursor, PageSize, page_document
+from sba_api.problems import ProblemError, not_found
+from sba_api.routing import TenantRoute
+from sba_cache import CacheKey
+from sba_db import audit_logs
+from sba_db.sessions import TenantSession
+from sba_knowledge import Document, Hit, StoredDocument, documents, ingest, search
+from sba_resilience import RedisError
+from sba_telemetry import get_logger
+
+router = APIRouter(route_class=TenantRoute, tags=["knowledge"])
+
+_NAMESPACE = "knowledge"
+_log = get_logger(__name__)
+_SEARCH_TTL = 30.0
+_NO_DOCUMENT = not_found("document")
+
+
+@router.post("/v1/knowledge/documents", status_code=201, response_model=schemas.Document)
+async def add_document(caller: CurrentCaller, body: schemas.AddDocument) -> JsonAnswer:
+    """Store a document and make it searchable."""
+    document = Document(title=body.title, content=body.content, metadata=body.metadata)
+    async with caller.transaction() as session:
+        stored = await ingest.add(session, document, created_by=caller.user_id)
+        await _audit(session, caller, "document.create", stored.id)
+    await _forget_answers(caller)
+    headers = {"Location": f"/v1/knowledge/documents/{stored.id}"}
+    return JsonAnswer(_document(stored), status=201, headers=headers)
+
+
+@router.get("/v1/knowledge/documents", response_model=schemas.Page[schemas.Document])
+async def list_documents(caller: CurrentCaller, limit: PageSize = 50, cursor: Cursor = None) -> JsonAnswer:
+    """Documents, newest first, without their text."""
+    page = await documents.list(caller.reader(), limit=limit, cursor=cursor)
+    return JsonAnswer(page_document(page, _document))
+
+
+@router.get("/v1/knowledge/documents/{document_id}", response_model=schemas.FullDocument)
+async def get_document(caller: CurrentCaller, document_id: str) -> JsonAnswer:
+    """One document with its text."""
+    stored = await documents.get(caller.reader(), path_id(document_id, "document"))
+    if stored is None:
+        raise ProblemError(_NO_DOCUMENT)
+    return JsonAnswer({**_document(stored), "content": stored.content})
+
+
+@router.delete("/v1/knowledge/documents/{document_id}", status_code=204)
+async def delete_document(caller: CurrentCaller, document_id: str) -> Response:
+    """Remove a document and its passages."""
+    found = path_id(document_id, "document")
+    async with caller.transaction() as session:
+        if not await documents.delete(session, found):
+            raise ProblemError(_NO_DOCUMENT)
+        await _audit(session, caller, "document.delete", found)
+    await _forget_answers(caller)
+    return Response(status_code=204)
+
+
+@router.post("/v1/knowledge/search", response_model=schemas.SearchResult)
+async def search_documents(caller: CurrentCaller, body: schemas.SearchDocuments) -> JsonAnswer:
+    """Passages that answer a question, best first."""
+    await caller.verify()
+    key = CacheKey(caller.tenant_id, _NAMESPACE, "search", body.mode, str(body.limit), body.query)
+
+    async def load() -> dict[str, Any]:
+        hits = await search.query(caller.reader(), body.query, limit=body.limit, mode=body.mode)
+        return {"items": [_hit(hit) for hit in hits], "mode": hits.mode, "degraded": hits.degraded}
+
+    found = await caller.resources.cache.get_or_load(key, load, ttl=_SEARCH_TTL, type=dict[str, Any])
+    return JsonAnswer(found)
+
+
+async def _forget_answers(caller: Caller) -> None:
+    """The change is committed: without Redis, remembered answers live on for their few seconds."""
+    try:
+        await caller.resources.cache.invalidate(caller.tenant_id, _NAMESPACE)
+    except RedisError as error:
+        _log.warning("knowledge.not_invalidated", reason=type(error).__name__)
+
+
+async def _audit(session: TenantSession, caller: Caller, action: str, document_id: UUID) -> None:
+    await audit_logs.write_audit(
+        session,
+        actor_id=caller.user_id,
+        action=action,
+        resource_type="document",
+        resource_id=str(document_id),
+        request_id=caller.request_id,
+    )
+
+
+def _document(stored: StoredDocument) -> dict[str, Any]:
+    return {
+        "id": stored.id,
+        "title": stored.title,
+        "metadata": stored.metadata,
+        "chunk_count": stored.chunk_count,
+        "created_at": stored.created_at,
+    }
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    return {
+        "document_id": str(hit.document_id),
+        "title": hit.title,
+        "chunk_id": str(hit.chunk_id),
+        "passage": hit.passage,
+        "score": hit.score,
+        "ranks": dict(hit.ranks),
+    }
