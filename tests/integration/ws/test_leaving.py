@@ -53,6 +53,14 @@ async def test_a_drained_client_is_told_and_comes_back_elsewhere_without_a_hole(
     assert len(connected) == 2
 
 
+async def test_a_poll_that_is_under_way_is_answered_when_its_client_leaves(
+    station: Station, tenants: Tenants
+) -> None:
+    watcher = await station.watch(tenants[0], transports=["polling"])
+    async with asyncio.timeout(10):
+        await watcher.close()
+
+
 async def test_a_draining_node_lets_nobody_in_and_says_it_is_not_ready(
     station: Station, tenants: Tenants
 ) -> None:

@@ -32,7 +32,11 @@ def test_readiness_is_read_from_the_servers_own_file(tmp_path):
     assert is_ready(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "not a number\n", "-1\n", "4194999\n", f"{os.getpid()}\n"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "not a number\n", "-1\n", "4194999\n", f"{os.getpid()}\n"],
+    ids=["empty", "no number", "negative", "nobody", "another program"],
+)
 def test_a_pid_file_of_no_postgres_is_removed(tmp_path, content):
     path = tmp_path / "postmaster.pid"
     path.write_text(content)

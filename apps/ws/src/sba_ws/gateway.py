@@ -200,6 +200,8 @@ class Gateway(socketio.AsyncServer):  # type: ignore[misc]  # ships no types
             self._empty.set()
         if wire is not None:
             wire.stop_timers()
+            if reason == self.reason.CLIENT_DISCONNECT:
+                wire.queue.put_nowait(None)  # else a poll that is under way is held until it times out
         await super()._handle_eio_disconnect(eio_sid, reason)
 
     async def _handle_eio_message(self, eio_sid: str, data: object) -> None:
