@@ -74,10 +74,12 @@ async def tls_in_front_of(redis_url: str, certificate: Path) -> AsyncIterator[st
     server = await asyncio.start_server(begin, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
     user = target.netloc.rpartition("@")[0]
-    yield f"rediss://{user + '@' if user else ''}127.0.0.1:{port}/0"
-    server.close()
-    await asyncio.gather(*pumps, return_exceptions=True)
-    await asyncio.sleep(0)
+    try:
+        yield f"rediss://{user + '@' if user else ''}127.0.0.1:{port}/0"
+    finally:
+        server.close()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 async def test_commands_and_large_replies_pass_through_tls(redis_url: str, certificate: Path) -> None:
@@ -92,6 +94,9 @@ async def test_commands_and_large_replies_pass_through_tls(redis_url: str, certi
 
 
 async def test_a_certificate_nobody_vouches_for_is_refused(redis_url: str, certificate: Path) -> None:
-    async with tls_in_front_of(redis_url, certificate) as url, open_redis(RedisSettings(url)) as redis:
+    async with (
+        tls_in_front_of(redis_url, certificate) as url,
+        open_redis(RedisSettings(url, command_timeout=5.0)) as redis,
+    ):
         with pytest.raises(RedisUnavailable, match="refused"):
             await redis.ping()
