@@ -38,6 +38,17 @@ class Loader:
         return answer
 
 
+async def test_without_a_type_plain_data_is_kept(cache: Cache) -> None:
+    calls: list[int] = []
+
+    async def load() -> dict[str, list[int]]:
+        calls.append(1)
+        return {"found": [1, 2]}
+
+    assert [await cache.get_or_load(KEY, load) for _ in range(2)] == [{"found": [1, 2]}] * 2
+    assert len(calls) == 1
+
+
 async def test_a_value_is_loaded_once_and_then_read(cache: Cache, counted: Counted) -> None:
     loader = Loader()
     for _ in range(3):

@@ -61,12 +61,19 @@ async def test_the_same_key_and_request_answers_the_same_run(database, a):
     assert len((await agent_runs.list_runs(database.reader(a.id))).items) == 1
 
 
-@pytest.mark.parametrize("change", [{"prompt": "other"}, {"options": {"x": 2}}, {"user_id": uuid.uuid4()}])
+@pytest.mark.parametrize("change", [{"prompt": "other"}, {"options": {"x": 2}}])
 async def test_the_same_key_for_another_request_is_a_conflict(database, a, change):
     await new_run(database, a, options={"x": 1}, idempotency_key="k")
 
     with pytest.raises(IdempotencyConflict):
         await new_run(database, a, **{"options": {"x": 1}, **change}, idempotency_key="k")
+
+
+async def test_a_colleagues_same_request_under_the_same_key_is_the_same_run(database, a):
+    first = await new_run(database, a, idempotency_key="k")
+    again = await new_run(database, a, user_id=uuid.uuid4(), idempotency_key="k")
+
+    assert (again.id, again.user_id, again.replayed) == (first.id, a.user, True)
 
 
 async def test_forty_concurrent_duplicates_make_one_run(database, a):
@@ -201,6 +208,10 @@ async def test_runs_are_listed_by_status(database, a):
     assert [run.id for run in (await agent_runs.list_runs(reader, status=RunStatus.CANCELLED)).items] == [
         cancelled.id
     ]
+    assert [run.id for run in (await agent_runs.list_runs(reader, status="queued")).items] == [queued.id]
+    with pytest.raises(InvalidValue) as refused:
+        await agent_runs.list_runs(reader, status="sleeping")
+    assert refused.value.field == "status"
 
 
 async def test_a_cursor_of_another_tenant_shows_nothing_of_it(database, a, b):

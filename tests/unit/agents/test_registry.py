@@ -29,6 +29,11 @@ class Measure:
         return {"width": arguments.width, "name": arguments.name}
 
 
+class Talker(Measure):
+    async def execute(self, context: ToolContext, arguments: Sizes) -> Json:
+        return {"said": arguments.name * arguments.width}
+
+
 class Sleeper(Measure):
     async def execute(self, context: ToolContext, arguments: Sizes) -> Json:
         await asyncio.Event().wait()
@@ -38,6 +43,24 @@ class Sleeper(Measure):
 class Impatient(Measure):
     async def execute(self, context: ToolContext, arguments: Sizes) -> Json:
         raise TimeoutError("its own")
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "code"), [("é", 131_072, "result_too_large"), ("\0", 1, "result_not_storable")]
+)
+async def test_a_result_that_no_tool_call_could_hold_is_the_tools_failure(
+    name: str, width: int, code: str
+) -> None:
+    with pytest.raises(ToolFailed) as failed:
+        await ToolRegistry([Talker()]).execute("measure", {"width": width, "name": name}, NOBODY)
+    assert failed.value.code == code
+
+
+@pytest.mark.parametrize("width", ["5", True, 5.0, None])
+async def test_an_argument_of_another_type_is_refused(width: object) -> None:
+    with pytest.raises(InvalidArguments) as refused:
+        await ToolRegistry([Measure()]).execute("measure", {"width": width, "name": "x"}, NOBODY)
+    assert [error.field for error in refused.value.errors] == ["width"]
 
 
 def test_it_describes_each_tool_with_a_json_schema() -> None:

@@ -78,7 +78,7 @@ def decode(payload: bytes | Mapping[Any, bytes]) -> RunEvent:
             data=_typed(data, dict),
             created_at=datetime.fromisoformat(at),
         )
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise MalformedEvent("a stream entry is not a run event") from error
 
 

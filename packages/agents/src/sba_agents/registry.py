@@ -14,6 +14,7 @@ from sba_agents.errors import FieldError, InvalidArguments, ToolFailed, UnknownT
 from sba_agents.tools.calculator import Calculator
 from sba_agents.tools.knowledge_search import KnowledgeSearch
 from sba_agents.tools.tool import Json, Tool, ToolContext
+from sba_db import InvalidValue, PayloadTooLarge, payloads
 from sba_telemetry import traces
 
 DEFAULT_TIMEOUT: Final = 30.0
@@ -85,13 +86,14 @@ class ToolRegistry:
         Raises:
             UnknownTool: There is no such tool.
             InvalidArguments: Names every field that does not fit.
-            ToolFailed: The tool's own reason, or `tool_timeout`.
+            ToolFailed: The tool's own reason, `tool_timeout`, or `result_too_large` and `result_not_storable`
+                for what no tool call could hold.
         """
         tool = self.get(name)
         checked = _checked(tool, arguments)
         told = {conventions.OPERATION: conventions.EXECUTE_TOOL, conventions.TOOL_NAME: name}
         with traces.span(conventions.EXECUTE_TOOL, attributes=told):
-            return await self._within_limit(tool, context, checked)
+            return _storable(await self._within_limit(tool, context, checked))
 
     async def _within_limit(self, tool: Tool, context: ToolContext, checked: BaseModel) -> Json:
         limit = asyncio.timeout(self._timeout)
@@ -114,6 +116,16 @@ def _checked(tool: Tool, arguments: Mapping[str, Any]) -> BaseModel:
         return tool.Arguments.model_validate(dict(arguments))
     except ValidationError as error:
         raise InvalidArguments(tool.name, _field_errors(error)) from None
+
+
+def _storable(result: Json) -> Json:
+    try:
+        payloads.document("result", result, limit=payloads.DOCUMENT)
+    except PayloadTooLarge as error:
+        raise ToolFailed("result_too_large", f"the result has more than {error.limit} bytes") from None
+    except InvalidValue as error:
+        raise ToolFailed("result_not_storable", str(error)) from None
+    return result
 
 
 def _field_errors(error: ValidationError) -> list[FieldError]:

@@ -49,7 +49,7 @@ class Cache:
         loader: Callable[[], Awaitable[T]],
         *,
         ttl: float = 30.0,
-        type: type[T] | UnionType,  # noqa: A002 - what it is
+        type: type[T] | UnionType | Any = Any,  # noqa: A002, ANN401 - what it is, or anything
     ) -> T:
         """The value, from Redis or from `loader`.
 
@@ -59,7 +59,8 @@ class Cache:
             key: The question.
             loader: Answers it; its errors are the caller's and are not kept.
             ttl: Seconds to keep the answer.
-            type: What the answer is; stored bytes are validated against it.
+            type: What the answer is; stored bytes are validated against it. Without it the answer is kept
+                as plain JSON-like data.
 
         Raises:
             NotCacheable: The type or value has no encoding.

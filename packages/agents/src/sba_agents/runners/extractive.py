@@ -7,12 +7,13 @@ from typing import Any, Final, cast
 
 from sba_agents.context import RunContext
 from sba_agents.runners import passages
+from sba_agents.tools.arithmetic import MAX_LENGTH
 from sba_agents.tools.tool import Json
 
-_CALCULATE: Final = re.compile(r"\s*(?:calculate|hitung)\s*:\s*(?P<expression>.+)", re.IGNORECASE | re.DOTALL)
-_ARITHMETIC: Final = re.compile(
-    r"(?=.*[0-9])(?=.*[-+*/%^\u00d7\u00f7\u2212])[\s0-9.()+*/%^\u00d7\u00f7\u2212-]+=?\s*\??"
-)
+_CALCULATE: Final = re.compile(r"\s*(?:calculate|hitung)\s*:", re.IGNORECASE)
+_ARITHMETIC: Final = re.compile(r"[\s0-9.()+*/%^\u00d7\u00f7\u2212-]+")
+_OPERATOR: Final = re.compile(r"[-+*/%^\u00d7\u00f7\u2212]")
+_DIGIT: Final = re.compile(r"[0-9]")
 _NOTHING: Final = {
     False: "No document of this workspace answers this question.",
     True: "Tidak ada dokumen di ruang kerja ini yang menjawab pertanyaan ini.",
@@ -75,12 +76,13 @@ def arithmetic(prompt: str) -> str | None:
 
     `calculate: …` and `hitung: …` always do; otherwise the whole prompt must be arithmetic.
     """
-    asked = _CALCULATE.fullmatch(prompt)
+    asked = _CALCULATE.match(prompt)
     if asked:
-        return asked["expression"].strip()
-    if _ARITHMETIC.fullmatch(prompt):
-        return prompt.strip().rstrip("?= ")
-    return None
+        return prompt[asked.end() :].strip() or None
+    expression = prompt.strip().rstrip("?= ")
+    if len(expression) > MAX_LENGTH or not _ARITHMETIC.fullmatch(expression):
+        return None
+    return expression if _OPERATOR.search(expression) and _DIGIT.search(expression) else None
 
 
 def _cited(prompt: str, hits: list[dict[str, Any]]) -> Json:

@@ -14,9 +14,9 @@ Json: TypeAlias = dict[str, JsonValue]
 
 
 class Arguments(BaseModel):
-    """Base of a tool's arguments: immutable, unknown fields refused."""
+    """Base of a tool's arguments: immutable, unknown fields and other types refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_strip_whitespace=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,8 +130,8 @@ async def create_run(
         user_id: Who asks.
         prompt: 1 byte to 32 KiB.
         options: A JSON object of up to 16 KiB.
-        idempotency_key: Up to 255 bytes; for a day, the same key from the same user with the same prompt and
-            options answers the run it made, `replayed`. A concurrent duplicate waits for the first.
+        idempotency_key: Up to 255 bytes; for a day, the same key with the same prompt and options answers the
+            run it made, `replayed`, whoever of the tenant asks. A concurrent duplicate waits for the first.
 
     Raises:
         IdempotencyConflict: The key was used for another request.
@@ -148,7 +148,7 @@ async def create_run(
     if idempotency_key is None:
         return _created(await session.fetch_one(CREATE, params), replayed=False)
     key = payloads.text("idempotency_key", idempotency_key, limit=255)
-    digest = _request_hash(user_id, prompt, payloads.canonical(document))
+    digest = _request_hash(prompt, payloads.canonical(document))
     once = {"operation": CREATE_OPERATION, "key": key, "hash": digest, "keep": KEEP_KEYS_SECONDS}
     row = await session.fetch_one(CREATE_ONCE, params | once)
     return _created(row, replayed=False) if row else await _replay(session, key, digest)
@@ -163,7 +163,7 @@ async def get_run(reader: ReadSession, run_id: UUID) -> AgentRun | None:
 
 @repository_method
 async def list_runs(
-    reader: ReadSession, *, status: RunStatus | None = None, limit: int = 50, cursor: str | None = None
+    reader: ReadSession, *, status: RunStatus | str | None = None, limit: int = 50, cursor: str | None = None
 ) -> Page[AgentRun]:
     """The tenant's runs from new to old.
 
@@ -175,14 +175,16 @@ async def list_runs(
 
     Raises:
         InvalidCursor: Not a cursor of this list.
-        InvalidValue: The limit is out of range.
+        InvalidValue: The limit is out of range, or there is no such status.
     """
     size = payloads.page_size(limit, most=MOST_LISTED)
     params: dict[str, object] = {"before": cursors.decode(LIST_KIND, cursor), "limit": size + 1}
     if status is None:
         rows = await reader.fetch_all(LIST, params)
     else:
-        rows = await reader.fetch_all(LIST_BY_STATUS, params | {"status": status.value})
+        rows = await reader.fetch_all(
+            LIST_BY_STATUS, params | {"status": payloads.choice("status", status, RunStatus)}
+        )
     more = cursors.encode(LIST_KIND, rows[size - 1]["id"]) if len(rows) > size else None
     return Page(tuple(to_run(row) for row in rows[:size]), more)
 
@@ -295,8 +297,8 @@ async def _replay(session: WriteSession, key: str, digest: str) -> CreatedRun:
     return _created(row, replayed=True)
 
 
-def _request_hash(user_id: UUID, prompt: str, options: str) -> str:
-    return hashlib.sha256("\0".join((str(user_id), prompt, options)).encode()).hexdigest()
+def _request_hash(prompt: str, options: str) -> str:
+    return hashlib.sha256(f"{prompt}\0{options}".encode()).hexdigest()
 
 
 def _ttl(seconds: float) -> float:

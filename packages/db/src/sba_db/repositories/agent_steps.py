@@ -43,7 +43,7 @@ async def append_step(  # noqa: PLR0913 - one argument a column
     *,
     lease: Lease,
     kind: str,
-    name: str,
+    name: str | None = None,
     input: Json,  # noqa: A002 - the column's name
     output: Json,
     status: StepStatus | str = StepStatus.SUCCEEDED,
@@ -56,7 +56,7 @@ async def append_step(  # noqa: PLR0913 - one argument a column
         session: The transaction to store it in.
         lease: The right to write to the run.
         kind: What sort of step, up to 100 bytes.
-        name: Which one, up to 200 bytes.
+        name: Which one, up to 200 bytes; the kind when None.
         input: JSON of up to 256 KiB.
         output: JSON of up to 256 KiB, or None.
         status: How it ended.
@@ -71,7 +71,7 @@ async def append_step(  # noqa: PLR0913 - one argument a column
     params = {
         "id": new_id(),
         "kind": payloads.text("kind", kind, limit=payloads.WORD),
-        "name": payloads.text("name", name, limit=payloads.NAME),
+        "name": payloads.text("name", kind if name is None else name, limit=payloads.NAME),
         "status": payloads.choice("status", status, StepStatus),
         "input": payloads.document("input", input, limit=payloads.DOCUMENT),
         "output": payloads.optional_document("output", output, limit=payloads.DOCUMENT),

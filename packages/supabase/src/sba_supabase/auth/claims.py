@@ -55,7 +55,7 @@ def _check_present(claims: dict[str, object]) -> None:
 def _check_dates(claims: dict[str, object], now: float, leeway: float) -> float:
     """Check every date and return `exp`."""
     expires_at = _date(claims, "exp")
-    if expires_at <= now - leeway:
+    if expires_at <= now:
         raise TokenExpired
     if _date(claims, "iat") > now + leeway:
         raise IssuedInFuture
