@@ -14,7 +14,7 @@ from sba_agents.runners.extractive import arithmetic
         ("  HITUNG : 2^10 ", "2^10"),
         ("2*(3+4)", "2*(3+4)"),
         (" 1 + 1 = ? ", "1 + 1"),
-        ("10 × 3", "10 × 3"),
+        ("10 \u00d7 3", "10 \u00d7 3"),
     ],
 )
 def test_arithmetic_is_known(prompt: str, expression: str) -> None:
