@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 
 import httpx
 import pytest
@@ -193,3 +194,38 @@ async def test_what_is_not_served_is_a_problem(api, acme, method, path, status):
     assert answer.json()["status"] == status
     if status == 405:
         assert answer.headers["allow"]
+
+
+@pytest.mark.parametrize("prompt", [" ", " \n\t ", "\u3000\u2028"])
+async def test_a_prompt_of_white_space_only_is_refused_naming_it(api, acme, prompt):
+    answer = await api.post("/v1/runs", json={"prompt": prompt}, headers=acme)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["rule"]) == ("prompt", "not_blank")
+
+
+async def test_white_space_around_a_prompt_is_kept(api, acme):
+    answer = await api.post("/v1/runs", json={"prompt": " x\n"}, headers=acme)
+    assert (answer.status_code, answer.json()["prompt"]) == (202, " x\n")
+
+
+async def test_a_body_that_stalls_is_a_408_and_costs_an_outsider_only(settings, acme, issuer, tenants):
+    outsider = {"Authorization": f"Bearer {issuer.token(uuid.uuid4(), tenants[0].id)}"}
+
+    async def stalling():
+        yield b'{"prompt":'
+        await asyncio.Event().wait()
+
+    short = settings.model_copy(update={"request_timeout": 4.0, "tenant_limit": 3})
+    async with serving(short) as api:
+        late, refused = await asyncio.gather(
+            *(
+                api.post("/v1/runs", content=stalling(), headers={**headers, **JSON})
+                for headers in (acme, outsider)
+            )
+        )
+        after = await api.get("/v1/runs", headers=acme)
+    assert (late.status_code, late.json()["code"]) == (408, "body_timed_out")
+    assert late.headers["connection"] == "close"
+    assert refused.status_code == 403
+    assert '"tenant";r=1' in after.headers["ratelimit"]

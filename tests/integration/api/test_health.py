@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from sba_api.docs import POLICY
 from tests.integration.api.conftest import serving
 
@@ -19,6 +21,14 @@ async def test_every_dependency_is_named_when_all_answer(api):
         "missing": [],
         "dependencies": {name: {"status": "ok"} for name in ("postgres", "redis", "jwks")},
     }
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_head_is_answered_as_get_without_the_body(api, path):
+    asked, read = await api.head(path), await api.get(path)
+    assert (asked.status_code, asked.content) == (200, b"")
+    for name in ("content-type", "content-length", "cache-control"):
+        assert asked.headers[name] == read.headers[name]
 
 
 async def test_metrics_count_by_route_template_and_name_no_one(api, acme, tenants):

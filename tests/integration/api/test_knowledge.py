@@ -1,6 +1,12 @@
 """Documents and search over HTTP."""
 
+import asyncio
+import uuid
+
 import pytest
+
+from sba_cache import Cache
+from sba_knowledge import documents
 
 ENGLISH = {
     "title": "Refunds",
@@ -77,6 +83,66 @@ async def test_search_sees_an_added_and_misses_a_deleted_document_at_once(api, a
     assert len((await find(api, acme, "refunds"))["items"]) == 1
     await api.delete(added.headers["location"], headers=acme)
     assert (await find(api, acme, "refunds"))["items"] == []
+
+
+async def remove_unnoticed(database, tenant, added):
+    """Delete a document as a request does whose invalidation is lost: the remembered answers stay."""
+    async with database.tenant(tenant.id, member=tenant.user) as session:
+        assert await documents.delete(session, uuid.UUID(added.json()["id"]))
+
+
+async def test_a_deleted_document_is_not_served_from_memory_even_when_its_invalidation_was_lost(
+    api, acme, database, tenants
+):
+    kept = await add(api, acme, ENGLISH)
+    gone = await add(api, acme, {**ENGLISH, "title": "Old refunds"})
+    assert len((await find(api, acme, "refunds"))["items"]) == 2
+    await remove_unnoticed(database, tenants[0], gone)
+    for _ in range(3):
+        found = await find(api, acme, "refunds")
+        assert [item["document_id"] for item in found["items"]] == [kept.json()["id"]]
+
+
+async def test_an_answer_found_stale_is_searched_once_and_then_remembered_again(
+    api, acme, database, tenants, monkeypatch
+):
+    kept, gone = await add(api, acme, ENGLISH), await add(api, acme, ENGLISH)
+    await find(api, acme, "refunds")
+    await remove_unnoticed(database, tenants[0], gone)
+    forgotten, forget = [], Cache.invalidate
+
+    async def counted(cache, tenant_id, namespace):
+        forgotten.append(namespace)
+        await forget(cache, tenant_id, namespace)
+
+    monkeypatch.setattr(Cache, "invalidate", counted)
+    for _ in range(3):
+        assert (await find(api, acme, "refunds"))["items"][0]["document_id"] == kept.json()["id"]
+    assert forgotten == ["knowledge"]
+
+
+@pytest.mark.parametrize("query", ["refunds", "nothing of the kind"])
+async def test_a_remembered_answer_is_for_live_members_only(api, acme, issuer, tenants, query):
+    await add(api, acme, ENGLISH)
+    outsider = {"Authorization": f"Bearer {issuer.token(uuid.uuid4(), tenants[0].id)}"}
+    body = {"query": query}
+    for _ in range(2):
+        await find(api, acme, query)
+        answer = await api.post("/v1/knowledge/search", json=body, headers=outsider)
+        assert answer.status_code == 403
+
+
+async def test_an_outsider_who_asks_the_same_at_the_same_moment_spoils_no_answer(api, acme, issuer, tenants):
+    await add(api, acme, ENGLISH)
+    outsider = {"Authorization": f"Bearer {issuer.token(uuid.uuid4(), tenants[0].id)}"}
+    for n in range(5):
+        body = {"query": f"refunds {n}"}
+        asking = [outsider, acme, outsider, acme]
+        answers = await asyncio.gather(
+            *(api.post("/v1/knowledge/search", json=body, headers=headers) for headers in asking)
+        )
+        assert [answer.status_code for answer in answers] == [403, 200, 403, 200]
+        assert answers[1].json()["items"]
 
 
 async def test_a_remembered_answer_never_reaches_another_tenant(api, acme, globex):

@@ -1,11 +1,14 @@
 """Floods: answered 429 with the time to wait, and charged to nobody else."""
 
+import uuid
 from ipaddress import ip_network
 
+import psycopg
 import pytest
 
 from sba_api.dependencies import _limits
-from sba_ratelimit import Limit
+from sba_ratelimit import Limit, Limiter
+from sba_resilience.errors import RedisCommandError
 from tests.integration.api.conftest import serving
 
 
@@ -73,6 +76,60 @@ async def test_an_outsider_who_picks_a_tenant_burns_none_of_its_share(settings, 
         assert {answer.status_code for answer in await flood(api, foreign, 10)} == {403}
         assert [answer.status_code for answer in await flood(api, globex, 3)] == [200, 200, 200]
         assert [answer.status_code for answer in await flood(api, acme, 3)] == [200, 200, 200]
+
+
+@pytest.fixture
+def revoked(issuer, tenants, database_urls):
+    """Headers whose signed claim still names the first tenant, of a user who was a member of it."""
+    user = uuid.uuid4()
+    with psycopg.connect(database_urls.admin, autocommit=True) as connection:
+        connection.execute(
+            "insert into public.memberships (tenant_id, user_id, role, revoked_at)"
+            " values (%s, %s, 'member', now())",
+            (tenants[0].id, user),
+        )
+    return {"Authorization": f"Bearer {issuer.token(user, tenants[0].id)}"}
+
+
+WRONG_ON_PURPOSE = [
+    ("GET", "/v1/runs", {}),
+    ("GET", "/v1/runs/00000000-0000-4000-8000-000000000000", {}),
+    ("GET", "/v1/runs/not-a-uuid", {}),
+    ("GET", "/v1/tools", {}),
+    ("GET", "/v1/runs?limit=none", {}),
+    ("POST", "/v1/runs", {"json": {"prompt": "x"}}),
+    ("POST", "/v1/runs", {"json": {"wrong": "x"}}),
+    ("POST", "/v1/runs", {"content": b"not even JSON"}),
+    ("POST", "/v1/knowledge/search", {"json": {"query": "x"}}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRONG_ON_PURPOSE)
+async def test_a_revoked_member_whose_claim_names_a_tenant_burns_none_of_its_share(
+    settings, acme, revoked, *, method, path, body
+):
+    async with serving(limited(settings, tenant_limit=6, user_limit=3)) as api:
+        answers = [await api.request(method, path, headers=revoked, **body) for _ in range(5)]
+        member = await flood(api, acme, 1)
+    assert [answer.status_code for answer in answers] == [403, 403, 403, 429, 429]
+    assert '"tenant";r=5' in member[0].headers["ratelimit"]
+
+
+async def test_a_member_pays_for_a_request_that_is_wrong(settings, acme):
+    async with serving(limited(settings, tenant_limit=6)) as api:
+        assert (await api.post("/v1/runs", json={}, headers=acme)).status_code == 422
+        assert '"tenant";r=4' in (await flood(api, acme, 1))[0].headers["ratelimit"]
+
+
+@pytest.mark.parametrize("path", ["/v1/runs", "/v1/runs/00000000-0000-0000-0000-000000000000"])
+async def test_a_refund_that_fails_changes_no_answer(settings, revoked, monkeypatch, caplog, path):
+    async def refuse(*_):
+        raise RedisCommandError("READONLY", "no writes to a replica")
+
+    monkeypatch.setattr(Limiter, "refund", refuse)
+    async with serving(settings) as api:
+        assert (await api.get(path, headers=revoked)).status_code == 403
+    assert "limit.not_refunded" in caplog.text
 
 
 def test_the_tenants_limits_share_a_hash_slot(tenants):

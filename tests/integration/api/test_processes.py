@@ -116,6 +116,31 @@ async def test_proxy_headers_are_not_believed(settings, database_urls):
     assert not [answer for answer in answers if "strict-transport-security" in answer.headers]
 
 
+async def test_a_client_that_stalls_on_the_wire_hears_408_and_is_hung_up_on(settings, database_urls, acme):
+    port = free_port()
+    env = environment(settings, database_urls, SBA_API_PORT=str(port), SBA_REQUEST_TIMEOUT="1")
+    with running("serve", env) as server:
+
+        async def up():
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                assert server.poll() is None
+                return False
+            writer.close()
+            return True
+
+        await until(up)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: {acme['Authorization']}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{{".encode())
+        async with asyncio.timeout(DEADLINE):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"body_timed_out" in answer
+
+
 @pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
 def test_wrong_settings_end_a_command_with_status_2_and_one_message(command):
     env = {

@@ -6,7 +6,7 @@ import random
 import psycopg
 import pytest
 
-from sba_db import ConstraintViolated, InvalidCursor, new_id
+from sba_db import ConstraintViolated, InvalidCursor, MembershipDenied, new_id
 from sba_knowledge import Document, InvalidField, documents, ingest, search
 from sba_knowledge.chunking import LIMIT
 
@@ -27,6 +27,25 @@ async def test_a_document_without_author_or_metadata_is_fine(database, tenants):
     async with database.tenant(tenants[0].id) as session:
         stored = await ingest.add(session, Document("Bare", "Text."))
     assert (stored.created_by, stored.metadata) == (None, {})
+
+
+async def test_which_documents_exist_is_told_for_the_own_tenant_alone(database, tenants):
+    stored = []
+    for tenant in tenants:
+        async with database.tenant(tenant.id) as session:
+            stored.append((await ingest.add(session, Document("A", "Text."))).id)
+    asked = {*stored, new_id()}
+    reader = database.reader(tenants[0].id)
+    assert await documents.existing(reader, asked) == {stored[0]}
+    assert await documents.existing(reader, []) == set()
+    async with database.tenant(tenants[0].id) as session:
+        await documents.delete(session, stored[0])
+        assert await documents.existing(session, asked) == set()
+
+
+async def test_asking_which_documents_exist_proves_the_membership_even_for_none(database, tenants):
+    with pytest.raises(MembershipDenied):
+        await documents.existing(database.reader(tenants[0].id, member=tenants[1].user), [])
 
 
 async def test_nothing_is_stored_when_the_transaction_does_not_commit(database, tenants):

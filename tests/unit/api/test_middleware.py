@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.responses import PlainTextResponse
 
 from sba_api.middleware import BodyLimit, Cors, Observe, TimeLimit
-from sba_api.problems import ProblemError
+from sba_api.problems import ProblemError, problem_answer
 from sba_resilience import Deadline
 from sba_telemetry.sdk import configure_telemetry
 
@@ -230,6 +230,51 @@ class TestTimeLimit:
         answer = await ask(TimeLimit(hangs, seconds=0.01))
         assert answer.status == 504
         assert answer.json()["code"] == "timed_out"
+
+    @pytest.mark.parametrize("slow_to_say_so", [False, True])
+    async def test_a_client_that_stalls_while_it_sends_its_body_is_a_408(self, slow_to_say_so):
+        half = {"type": "http.request", "body": b"half", "more_body": True}
+        sent, waiting = [], [half]
+
+        async def stalls():
+            return waiting.pop() if waiting else await asyncio.Event().wait()
+
+        async def send(message):
+            sent.append(message)
+
+        async def reads(scope, receive, send):
+            try:
+                await read_everything(scope, receive, send)
+            except ProblemError as error:
+                if slow_to_say_so:
+                    await asyncio.Event().wait()
+                await problem_answer(scope, error.problem)(scope, receive, send)
+
+        await TimeLimit(reads, seconds=0.05)({"type": "http"}, stalls, send)
+        assert sent[0]["status"] == 408
+        assert (b"connection", b"close") in sent[0]["headers"]
+        assert b"body_timed_out" in sent[1]["body"]
+
+    async def test_waiting_for_a_disconnect_after_the_body_is_no_stalling(self, ask):
+        heard = asyncio.Event()
+
+        async def receive():
+            if heard.is_set():
+                await asyncio.Event().wait()
+            heard.set()
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def waits(scope, receive, send):
+            await receive()
+            await receive()
+
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        await TimeLimit(waits, seconds=0.02)({"type": "http", "headers": []}, receive, send)
+        assert sent[0]["status"] == 504
 
     async def test_an_answer_that_has_begun_is_cut_off(self, ask):
         async def hangs_late(scope, receive, send):

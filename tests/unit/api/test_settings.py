@@ -67,6 +67,30 @@ def test_wrong_values_are_named_but_never_shown(environment):
         assert value not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("serve", {"SBA_DATABASE_URL", "REDIS_URL"}),
+        ("worker", {"SBA_DATABASE_URL", "SBA_QUEUE_DATABASE_URL", "REDIS_URL"}),
+        ("migrate", {"SBA_MIGRATION_DATABASE_URL"}),
+    ],
+)
+def test_addresses_with_broken_ports_are_named_but_never_shown(environment, command, names):
+    broken = {name: "postgresql://u:app-secret@h:notaport/db" for name in GOOD if name.startswith("SBA_")}
+    given(environment, **broken, REDIS_URL="redis://:redis-secret@127.0.0.1:99999999/0")
+    result = CliRunner().invoke(main, [command])
+    assert result.exit_code == 2
+    assert all(name in result.stderr for name in names)
+    for value in ("secret", "notaport", "99999999"):
+        assert value not in result.stderr
+
+
+def test_a_socket_directory_serves_as_the_database_host(environment):
+    url = "postgresql://u:p@/db?host=/run/postgresql"
+    given(environment, SBA_DATABASE_URL=url)
+    assert load_settings(ApiSettings).database_url.get_secret_value() == url
+
+
 def test_lists_are_separated_by_commas(environment):
     given(
         environment,

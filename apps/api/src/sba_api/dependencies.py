@@ -18,20 +18,26 @@ from sba_api.problems import (
     TENANT_MISSING,
     ProblemError,
     not_found,
+    problem_of,
     rate_limited,
     request_id_of,
     unauthorized,
 )
 from sba_api.resources import Resources, resources_of
 from sba_db.database import Database
+from sba_db.errors import DatabaseError, MembershipDenied
 from sba_db.sessions import Reader, TenantSession
 from sba_ratelimit import Limit
+from sba_resilience import ResilienceError
 from sba_supabase.auth.principal import Principal
+from sba_telemetry import get_logger
 
 CALLER = "sba.caller"
 RawHeaders = list[tuple[bytes, bytes]]
 
+_log = get_logger(__name__)
 _MINUTE = 60
+_SERVER_ERROR = 500
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BEARER = "bearer "
 
@@ -84,7 +90,7 @@ async def admit(scope: Scope) -> tuple[Caller, RawHeaders]:
 
 
 async def _choose_tenant(resources: Resources, principal: Principal, picked: UUID | None) -> UUID:
-    """The signed tenant, or the picked one once membership is proven: an outsider burns no one's limits."""
+    """The signed tenant, or the picked one once membership is proven; `settle` sees to a stale signature."""
     if picked is None:
         if principal.tenant_id is None:
             raise ProblemError(TENANT_MISSING)
@@ -101,6 +107,44 @@ async def _charge(resources: Resources, tenant_id: UUID, user_id: UUID) -> RawHe
     if not decision.allowed:
         raise ProblemError(rate_limited(decision))
     return [(name.lower().encode(), value.encode()) for name, value in decision.headers()]
+
+
+async def settle(caller: Caller, error: Exception) -> None:
+    """Give the tenant back what an outsider's request took from its share; the user's own stays taken.
+
+    A request that was refused before it came to the tenant's rows has proven no membership: it is proven
+    here, or a revoked member could use up the share with requests that are wrong on purpose.
+
+    Args:
+        caller: Who was admitted and charged.
+        error: What ended the request; the caller of this function raises it again.
+
+    Raises:
+        MembershipDenied: the request was wrong, and its caller is no live member either.
+    """
+    if isinstance(error, MembershipDenied):
+        await _give_back(caller)
+    elif problem_of(error).status < _SERVER_ERROR:
+        await _prove_membership(caller)
+
+
+async def _prove_membership(caller: Caller) -> None:
+    try:
+        await caller.verify()
+    except MembershipDenied:
+        await _give_back(caller)
+        raise
+    except DatabaseError as error:
+        _log.warning("membership.unproven", reason=type(error).__name__)
+
+
+async def _give_back(caller: Caller) -> None:
+    settings = caller.resources.settings
+    tenant, _ = _limits(caller.tenant_id, caller.user_id, settings.tenant_limit, settings.user_limit)
+    try:
+        await caller.resources.limiter.refund([tenant])
+    except ResilienceError as error:
+        _log.warning("limit.not_refunded", reason=type(error).__name__)
 
 
 @lru_cache(maxsize=4_096)

@@ -111,6 +111,9 @@ def unavailable(dependency: str, retry_after: float) -> Problem:
 
 INTERNAL = Problem(500, "internal", "Something went wrong here; the request id finds it in the logs.")
 TIMED_OUT = Problem(504, "timed_out", "The request took longer than it may.")
+BODY_LATE = Problem(
+    408, "body_timed_out", "The body did not arrive in time.", headers={"Connection": "close"}
+)
 BODY_TOO_LARGE = Problem(413, "body_too_large", "The body is larger than this service accepts.")
 NOT_JSON = Problem(415, "not_json", "Send the body as application/json.")
 ORIGIN_REFUSED = Problem(403, "origin_refused", "This origin may not call this service.")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sba_api.bodies import parse_json
-from sba_api.dependencies import CALLER, admit, caller_of
+from sba_api.dependencies import CALLER, admit, caller_of, settle
 from sba_api.problems import NOT_JSON, ProblemError
 
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -47,7 +47,11 @@ class TenantRoute(APIRoute):
         async def admitted(request: Request) -> Response:
             caller, headers = await admit(request.scope)
             request.scope[CALLER] = caller
-            response = await inner(_strict(request) if has_body else request)
+            try:
+                response = await inner(_strict(request) if has_body else request)
+            except Exception as error:
+                await settle(caller, error)
+                raise
             response.raw_headers.extend(headers)
             return response
 
@@ -62,7 +66,11 @@ def _takes_path_only(dependant: Dependant) -> bool:
 def _direct(endpoint: Endpoint) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         caller, headers = await admit(scope)
-        response = await endpoint(caller, **scope["path_params"])
+        try:
+            response = await endpoint(caller, **scope["path_params"])
+        except Exception as error:
+            await settle(caller, error)
+            raise
         response.raw_headers.extend(headers)
         await response(scope, receive, send)
 

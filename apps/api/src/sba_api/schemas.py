@@ -7,11 +7,18 @@ from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 JsonObject = dict[str, JsonValue]
 T = TypeVar("T")
 SearchMode = Literal["hybrid", "vector", "text"]
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("not_blank", "Must hold more than white space.")
+    return text
 
 
 class _Request(BaseModel):
@@ -21,7 +28,7 @@ class _Request(BaseModel):
 class CreateRun(_Request):
     """A prompt for an agent."""
 
-    prompt: Annotated[str, Field(min_length=1, max_length=20_000)]
+    prompt: Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(_not_blank)]
     options: JsonObject | None = None
 
 

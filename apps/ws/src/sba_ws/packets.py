@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from engineio import packet as engine_packet  # type: ignore[import-untyped]  # ships no types
@@ -45,9 +46,14 @@ def run_event(row: RunEvent) -> Packet:
             "seq": row.seq,
             "type": row.type,
             "data": row.data,
-            "at": row.created_at.isoformat(),
+            "at": moment(row.created_at),
         },
     )
+
+
+def moment(at: datetime) -> str:
+    """A moment in UTC as the HTTP API writes it, ending in Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 class RunEventPackets:

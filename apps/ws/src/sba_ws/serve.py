@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+from types import FrameType
 
 import uvicorn
 
@@ -60,4 +62,10 @@ def server(settings: WsSettings, *, limits: Limits | None = None) -> DrainingSer
 def serve(settings: WsSettings) -> None:
     """Serve until a signal says stop, then drain."""
     configure_logging(service="sba-ws", level=settings.log_level)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stopped)
     server(settings).run()
+
+
+def _stopped(_: int, __: FrameType | None) -> None:
+    """Take the signal that uvicorn raises once more after it has stopped: a wished end is status 0."""

@@ -83,5 +83,5 @@ class Sessions:
         client.wire.set_timer(name, asyncio.get_running_loop().call_later(delay, due))
 
     def _notify(self, client: Client) -> None:
-        at = datetime.fromtimestamp(client.expires_at, UTC).isoformat()
+        at = packets.moment(datetime.fromtimestamp(client.expires_at, UTC))
         self._gateway.push(client.wire, packets.event("auth:expiring", {"at": at}))

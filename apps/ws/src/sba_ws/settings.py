@@ -2,65 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from sba_supabase import ProjectSettings
-
-Network = IPv4Network | IPv6Network
-_ORIGIN = re.compile(r"https?://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-
-
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _origin(value: str) -> str:
-    if not _ORIGIN.fullmatch(value):
-        raise ValueError("must be exact origins such as https://app.example.com, separated by commas")
-    return value
-
-
-def _network(value: object) -> object:
-    return ip_network(value) if isinstance(value, str) else value
-
-
-def _of_schemes(value: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
-    if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"must be a {schemes[0]}:// address with a host")
-    return value
-
-
-def _postgres(value: SecretStr) -> SecretStr:
-    return _of_schemes(value, ("postgresql", "postgres"))
-
-
-def _redis(value: SecretStr) -> SecretStr:
-    return _of_schemes(value, ("redis", "rediss"))
-
-
-def _web(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
-        raise ValueError("must be an http:// or https:// address without a password")
-    return value.rstrip("/")
-
-
-PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]
-RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
-WebUrl = Annotated[str, AfterValidator(_web)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
-Networks = Annotated[
-    tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, BeforeValidator(_split)
-]
+from sba_supabase.variables import LogLevel, Networks, Origins, PostgresUrl, RedisUrl, WebUrl
 
 
 class WsSettings(ProjectSettings):
@@ -91,6 +37,6 @@ class WsSettings(ProjectSettings):
     ws_connects_per_address: int = Field(default=600, ge=1, le=100_000_000)
     ws_connects_per_user: int = Field(default=120, ge=1, le=100_000_000)
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: LogLevel = "INFO"
     otlp_endpoint: WebUrl | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, LiteralString
 from uuid import UUID
 
 from sba_db import Page, ReadSession, TenantSession
@@ -11,10 +12,14 @@ from sba_knowledge import store
 from sba_knowledge.document import FullDocument, StoredDocument
 from sba_knowledge.errors import InvalidField
 
-__all__ = ["PAGE_LIMIT", "FullDocument", "StoredDocument", "delete", "get", "list"]
+__all__ = ["PAGE_LIMIT", "FullDocument", "StoredDocument", "delete", "existing", "get", "list"]
 
 PAGE_LIMIT: Final = 200
 _CURSOR: Final = "doc"
+
+EXISTING: Final[LiteralString] = """
+select id from public.documents where tenant_id = %(tenant)s and id = any(%(ids)s::uuid[])
+"""
 
 
 async def get(reader: ReadSession, document_id: UUID) -> FullDocument | None:
@@ -40,6 +45,12 @@ async def list(  # noqa: A001 - it reads as documents.list
     found = await store.newest(reader, before=decode(_CURSOR, cursor), limit=limit + 1)
     more = encode(_CURSOR, found[limit - 1].id) if len(found) > limit else None
     return Page(items=tuple(found[:limit]), next_cursor=more)
+
+
+async def existing(reader: ReadSession, ids: Iterable[UUID]) -> set[UUID]:
+    """Return which of these documents the tenant has, in one round trip; with no ids too, it is made."""
+    rows = await reader.fetch_all(EXISTING, {"ids": [*ids]})
+    return {row["id"] for row in rows}
 
 
 async def delete(session: TenantSession, document_id: UUID) -> bool:

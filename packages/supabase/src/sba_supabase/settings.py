@@ -72,7 +72,7 @@ class AuthSettings:
         jwks_url: where the signing keys are published; below the issuer when empty.
         algorithms: allowed asymmetric algorithms, out of ES256, RS256 and EdDSA.
         roles: allowed values of `role`; the first stands for an absent one.
-        leeway: seconds by which clocks may differ, at most 30.
+        leeway: seconds by which an `iat` or `nbf` may lie ahead, at most 30; `exp` has none.
         legacy_secret: the project's HS256 secret; HS256 is refused without it.
 
     Raises:

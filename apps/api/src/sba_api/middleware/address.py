@@ -9,9 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sba_api.problems import problem_answer, rate_limited
 from sba_api.resources import resources_of
-from sba_api.settings import Network
 from sba_ratelimit import Limit
 from sba_ratelimit.address import client_address
+from sba_supabase.variables import Network
 
 _EXEMPT = frozenset({"/healthz", "/readyz", "/metrics"})
 _MINUTE = 60

@@ -35,8 +35,24 @@ async def readyz(request: Request) -> JsonAnswer:
     )
 
 
+@router.head("/healthz", include_in_schema=False)
+async def healthz_head() -> Response:
+    """What GET answers, without its body."""
+    return _without_body(await healthz())
+
+
+@router.head("/readyz", include_in_schema=False)
+async def readyz_head(request: Request) -> Response:
+    """What GET answers, without its body."""
+    return _without_body(await readyz(request))
+
+
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request) -> Response:
     """Prometheus text; labels never name a tenant, a user or a run."""
     text, media_type = resources_of(request.scope).telemetry.render_metrics()
     return Response(text, media_type=media_type)
+
+
+def _without_body(answer: Response) -> Response:
+    return Response(status_code=answer.status_code, headers=dict(answer.headers))

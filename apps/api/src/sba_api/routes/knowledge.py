@@ -16,6 +16,7 @@ from sba_api.problems import ProblemError, not_found
 from sba_api.routing import TenantRoute
 from sba_cache import CacheKey
 from sba_db import audit_logs
+from sba_db.errors import MembershipDenied
 from sba_db.sessions import TenantSession
 from sba_knowledge import Document, Hit, StoredDocument, documents, ingest, search
 from sba_resilience import RedisError
@@ -72,19 +73,46 @@ async def delete_document(caller: CurrentCaller, document_id: str) -> Response:
 @router.post("/v1/knowledge/search", response_model=schemas.SearchResult)
 async def search_documents(caller: CurrentCaller, body: schemas.SearchDocuments) -> JsonAnswer:
     """Passages that answer a question, best first."""
-    await caller.verify()
-    key = CacheKey(caller.tenant_id, _NAMESPACE, "search", body.mode, str(body.limit), body.query)
+    return JsonAnswer(await _find(caller, body))
 
-    async def load() -> dict[str, Any]:
-        hits = await search.query(caller.reader(), body.query, limit=body.limit, mode=body.mode)
+
+async def _find(caller: Caller, asked: schemas.SearchDocuments) -> dict[str, Any]:
+    """A fresh answer, or a remembered one that was checked; either proves the membership on its way."""
+    searched = False
+
+    async def search_now() -> dict[str, Any]:
+        nonlocal searched
+        searched = True
+        hits = await search.query(caller.reader(), asked.query, limit=asked.limit, mode=asked.mode)
         return {"items": [_hit(hit) for hit in hits], "mode": hits.mode, "degraded": hits.degraded}
 
-    found = await caller.resources.cache.get_or_load(key, load, ttl=_SEARCH_TTL, type=dict[str, Any])
-    return JsonAnswer(found)
+    key = CacheKey(caller.tenant_id, _NAMESPACE, "search", asked.mode, str(asked.limit), asked.query)
+    try:
+        found = await caller.resources.cache.get_or_load(
+            key, search_now, ttl=_SEARCH_TTL, type=dict[str, Any]
+        )
+    except MembershipDenied:
+        if searched:
+            raise
+        return await search_now()  # it was denied to an outsider who asked the same at the same moment
+    if searched or await _still_holds(caller, found):
+        return found
+    await _forget_answers(caller)
+    return await search_now()
+
+
+async def _still_holds(caller: Caller, found: dict[str, Any]) -> bool:
+    """Whether every document of a remembered answer is still there, for a live member to see."""
+    ids = {UUID(item["document_id"]) for item in found["items"]}
+    return await documents.existing(caller.reader(), ids) == ids
 
 
 async def _forget_answers(caller: Caller) -> None:
-    """The change is committed: without Redis, remembered answers live on for their few seconds."""
+    """Forget what the tenant was told before a change.
+
+    Without Redis the remembered answers live on for their few seconds. They may then miss a document that
+    was added; one that was deleted is never served, for every remembered answer is checked against the rows.
+    """
     try:
         await caller.resources.cache.invalidate(caller.tenant_id, _NAMESPACE)
     except RedisError as error:
