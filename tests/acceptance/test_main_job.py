@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -131,6 +132,53 @@ def processes_of(platform: Platform) -> list[psutil.Process]:
     """The supervisor's whole family, oldest first."""
     supervisor = psutil.Process(platform.process.pid)
     return [supervisor, *supervisor.children(recursive=True)]
+
+
+def part_of(platform: Platform, *words: str) -> psutil.Process:
+    """The process of the family whose command line ends in these words."""
+    for process in processes_of(platform):
+        with contextlib.suppress(psutil.Error):
+            if tuple(Path(word).name for word in process.cmdline()[-len(words) :]) == words:
+                return process
+    raise AssertionError(f"no {' '.join(words)} runs")
+
+
+def test_a_killed_worker_is_not_the_end_of_its_runs(platform: Platform) -> None:
+    with caller(platform, platform.token("acme", "ada")) as http:
+        made = [
+            http.post("/v1/runs", json={"prompt": f"Is chaff emptied {n} times?"}).json() for n in range(12)
+        ]
+        part_of(platform, "sba-api", "worker").kill()
+        wait_for(
+            lambda: all(http.get(f"/v1/runs/{run['id']}").json()["status"] == "succeeded" for run in made),
+            seconds=60,
+        )
+        for run in made:
+            events = http.get(f"/v1/runs/{run['id']}/events").json()["items"]
+            assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+            assert [event["type"] for event in events].count("run.succeeded") == 1
+            steps = [step["name"] for step in http.get(f"/v1/runs/{run['id']}/steps").json()["items"]]
+            assert len(steps) == len(set(steps)) == 3
+
+
+def test_without_postgres_the_answer_is_503_and_it_heals_by_itself(platform: Platform) -> None:
+    with caller(platform, platform.token("acme", "ada")) as http:
+        kept = http.post("/v1/runs", json={"prompt": "calculate: 6 * 7"}).json()
+        postmaster = int(
+            (platform.data_dir / "postgres").rglob("postmaster.pid").__next__().read_text().split()[0]
+        )
+        os.kill(postmaster, signal.SIGKILL)
+        seen: list[httpx.Response] = []
+
+        def answered(status: int) -> bool:
+            seen.append(http.get(f"/v1/runs/{kept['id']}"))
+            return seen[-1].status_code == status
+
+        wait_for(lambda: answered(503))
+        assert int(seen[-1].headers["retry-after"]) >= 1
+        assert seen[-1].headers["content-type"] == "application/problem+json"
+        wait_for(lambda: answered(200))
+        assert {answer.status_code for answer in seen} <= {200, 503}
 
 
 def test_kill_9_leaves_nothing_and_a_second_up_finds_the_data(tmp_path: Path) -> None:

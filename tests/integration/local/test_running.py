@@ -15,15 +15,17 @@ import pytest
 from tests.integration.local.small import SERVER
 
 UP = """
+import os
 import sys
-import termios
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from sba_local import running
 from sba_local.errors import LocalError
+from sba_local.revival import Rules
 from tests.integration.local.small import small_services, unprepared
 real = running.Plan
-running.Plan = lambda **wish: real(**wish, preparation=unprepared)
+rules = Rules(most=0) if os.environ.get("IMPATIENT") else Rules()
+running.Plan = lambda **wish: real(**wish, preparation=unprepared, rules=rules)
 place = Path(sys.argv[2]) if sys.argv[2] else None
 wish = running.Wish(data_dir=place, services=small_services, verbose=bool(sys.argv[3]), command=sys.argv[4:])
 try:
@@ -120,8 +122,8 @@ def test_a_signal_stops_the_command_too(up, nothing_left):
 
 
 SURVIVOR = """
-import signal, sys
-signal.signal(signal.SIGINT, lambda *_: print("caught", flush=True))
+import os, signal, sys
+signal.signal(signal.SIGINT, lambda *_: os.write(1, b"caught\\n"))  # print is not reentrant
 print("go", flush=True)
 sys.stdin.readline()
 print("done", flush=True)
@@ -162,11 +164,63 @@ def test_a_second_signal_does_not_wait(place, up, nothing_left):
     assert nothing_left(place / "data")
 
 
-def test_a_dead_service_ends_it_with_a_message(place, up):
-    popen = up(place / "data", stderr=subprocess.PIPE)
+def killed(popen):
+    """Kill the small API of the stack that `popen` runs."""
+    family = psutil.Process(popen.pid).children(recursive=True)
+    next(process for process in family if SERVER in process.cmdline()).kill()
+
+
+def test_a_killed_service_comes_back_and_that_is_said(place, up):
+    popen = up(place / "data")
     until(popen, "curl")
-    victim = next(p for p in psutil.process_iter(["cmdline"]) if SERVER in (p.info["cmdline"] or []))
-    victim.kill()
+    killed(popen)
+    assert until(popen, "stack") == "stack  | api ended with status 137; starting it again\n"
+    assert until(popen, "stack").startswith("stack  |   listening for")
+    assert until(popen, "listening").startswith("api    | listening")
+    popen.send_signal(signal.SIGINT)
+    assert popen.wait(60) == 0
+
+
+def test_a_killed_service_comes_back_around_a_command_too(up, nothing_left):
+    code = "import os; print(os.environ['SBA_LOCAL_DATA_DIR'], flush=True); input()"
+    popen = up("", sys.executable, "-c", code, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    data_dir = Path(popen.stdout.readline().strip())
+    killed(popen)
+    assert popen.stderr.readline() == "stack  | api ended with status 137; starting it again\n"
+    _, err = popen.communicate("\n", timeout=60)
+    assert "Traceback" not in err
+    assert popen.returncode == 0
+    assert nothing_left(data_dir)
+    assert not data_dir.exists()
+
+
+def test_a_signal_in_the_pause_before_a_restart_ends_it_cleanly(place, up, nothing_left):
+    popen = up(place / "data")
+    until(popen, "curl")
+    killed(popen)
+    until(popen, "starting it again")
+    popen.send_signal(signal.SIGTERM)
+    assert popen.wait(60) == 0
+    assert nothing_left(place / "data")
+
+
+def test_a_supervisor_killed_in_that_pause_leaves_neither_processes_nor_a_throwaway(up, nothing_left):
+    code = "import os, time; print(os.environ['SBA_LOCAL_DATA_DIR'], flush=True); time.sleep(600)"
+    popen = up("", sys.executable, "-c", code, stderr=subprocess.PIPE)
+    data_dir = Path(popen.stdout.readline().strip())
+    killed(popen)
+    assert "starting it again" in popen.stderr.readline()
+    popen.kill()
+    popen.wait()
+    popen.stderr.close()
+    assert nothing_left(data_dir)
+    assert not data_dir.exists()
+
+
+def test_a_service_that_keeps_dying_ends_it_with_a_message(place, up):
+    popen = up(place / "data", stderr=subprocess.PIPE, env={**os.environ, "IMPATIENT": "1"})
+    until(popen, "curl")
+    killed(popen)
     _, err = popen.communicate(timeout=60)
     assert "api ended with status 137; its last lines:\nlistening for" in err
     assert popen.returncode == 1

@@ -1,14 +1,17 @@
 """The supervisor, with small services in the place of the real ones."""
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import socket
 import stat
 import sys
+import threading
 from pathlib import Path
 
 import httpx
+import jwt
 import psutil
 import psycopg
 import pytest
@@ -17,9 +20,11 @@ from redis import Redis
 from sba_local.errors import DataDirLocked, EngineFailed, PortTaken, ServiceFailed, StackError
 from sba_local.layout import Ports, read_admin_url, read_environment
 from sba_local.ports import LOOPBACK, free_range
+from sba_local.residents import ACME
+from sba_local.revival import Rules
 from sba_local.services import Service
 from sba_local.stack import Plan, Stack, standard_services
-from tests.integration.local.small import small_services, unprepared
+from tests.integration.local.small import SERVER, small_services, unprepared
 
 NAMES = [
     *("SBA_API_URL", "SBA_API_HOST", "SBA_API_PORT", "SBA_WS_URL", "SBA_WS_HOST", "SBA_WS_PORT"),
@@ -27,6 +32,9 @@ NAMES = [
     *("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
     *("SBA_TENANT_A", "SBA_TENANT_B", "SBA_USER_A", "SBA_USER_B", "SBA_LOCAL_DATA_DIR"),
 ]
+
+
+QUICK = Rules(most=3, first_pause=0.05, longest_pause=0.2)
 
 
 class Heard(list):
@@ -103,28 +111,177 @@ async def test_two_on_one_directory_are_refused(place):
             await Stack(plan(data_dir=place / "data")).__aenter__()
 
 
-async def test_a_service_that_dies_is_named_with_its_last_lines(place):
+async def test_a_service_that_keeps_dying_is_named_with_its_last_lines(place):
     def dying(environment):
         code = "import time; print('no more coffee', flush=True); time.sleep(.5); raise SystemExit(3)"
         return [*small_services(environment), Service("ws", [sys.executable, "-c", code])]
 
-    async with Stack(plan(data_dir=place / "data", services=dying)) as stack:
+    heard = Heard()
+    changes = {"services": dying, "listener": heard, "rules": QUICK}
+    async with Stack(plan(data_dir=place / "data", **changes)) as stack:
         failure = await stack.failure()
     assert isinstance(failure, ServiceFailed)
     assert (failure.service, failure.status, failure.lines) == ("ws", 3, "no more coffee")
+    told = [line for name, line in heard if name == "stack"]
+    assert told == ["ws ended with status 3; starting it again", "  no more coffee"] * QUICK.most
 
 
-async def test_an_engine_that_dies_is_named(place):
-    async with Stack(plan(data_dir=place / "data")) as stack:
-        next(process for process in psutil.process_iter(["cmdline"]) if is_valkey(process, place)).kill()
+async def test_a_service_that_is_dead_when_the_rest_is_ready_ends_the_stack_at_once(place, nothing_left):
+    def dying(environment):
+        api, _ = small_services(environment)
+        marker = place / "over"
+        dead = f"open({str(marker)!r}, 'w'); raise SystemExit(3)"
+        return [waiting_for(marker, api), Service("worker", [sys.executable, "-c", dead])]
+
+    heard = Heard()
+    with pytest.raises(ServiceFailed, match="worker ended with status 3"):
+        await Stack(plan(data_dir=place / "data", services=dying, listener=heard)).__aenter__()
+    assert not [line for name, line in heard if name == "stack"]
+    assert nothing_left(place)
+
+
+def waiting_for(marker, service):
+    """`service`, started once a process that made `marker` has had time to end."""
+    program, option, code, *rest = service.arguments
+    wait = f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(.01)\ntime.sleep(1)\n"
+    return dataclasses.replace(service, arguments=[program, option, wait + code, *rest])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_killed_parts_come_back_at_the_same_addresses_with_their_data(place, kept, nothing_left):
+    heard = Heard()
+    changes = {"data_dir": place / "data" if kept else None, "listener": heard, "rules": QUICK}
+    async with Stack(plan(**changes)) as stack:
+        admin_url = read_admin_url(stack.data_dir).removesuffix("/sba") + "/postgres"
+        async with await psycopg.AsyncConnection.connect(admin_url) as connection:
+            await connection.execute("create table kept as select 42 as answer")
+        watch = asyncio.create_task(stack.failure())
+        for is_victim in (is_postgres, is_valkey, is_api):
+            victim = next(process for process in processes() if is_victim(process, stack.data_dir))
+            victim.kill()
+            await until(lambda: is_back(stack, victim, is_victim))  # noqa: B023  # awaited here
+        assert await until(lambda: answer(admin_url)) == 42
+        await until(lambda: pong(stack))
+        await until(lambda: http_ok(stack))
+        assert not watch.done()
+        watch.cancel()
+        data_dir = stack.data_dir
+    told = [line for name, line in heard if name == "stack" and line.endswith("starting it again")]
+    assert told == [
+        f"{name} ended with status 137; starting it again" for name in ("Postgres", "Valkey", "api")
+    ]
+    assert nothing_left(data_dir)
+    assert data_dir.exists() == kept
+
+
+async def test_the_real_services_recover_from_killed_engines_by_themselves(place):
+    changes = {"data_dir": place / "data", "services": None, "preparation": None}
+    async with Stack(plan(**changes)) as stack, httpx.AsyncClient() as client:
+        watch = asyncio.create_task(stack.failure())
+        ready = f"{stack.environment['SBA_API_URL']}/readyz"
+        for is_victim in (is_postgres, is_valkey):
+            next(process for process in processes() if is_victim(process, place)).kill()
+            await until(lambda: says(client, ready, missing=True))
+            await until(lambda: says(client, ready, missing=False))
+        assert not watch.done()
+        watch.cancel()
+
+
+async def says(client, url, *, missing):
+    return bool((await client.get(url)).json()["missing"]) == missing
+
+
+async def until(condition):
+    """The first true answer of `condition`."""
+    async with asyncio.timeout(60):
+        while not (found := await condition()):  # noqa: ASYNC110 - other processes send no event
+            await asyncio.sleep(0.05)
+    return found
+
+
+async def is_back(stack, victim, is_victim):
+    return (
+        any(process.pid != victim.pid and is_victim(process, stack.data_dir) for process in processes())
+        and not victim.is_running()
+    )
+
+
+async def answer(url):
+    with contextlib.suppress(psycopg.OperationalError):
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            return (await (await connection.execute("select answer from kept")).fetchone())[0]
+
+
+async def pong(stack):
+    with contextlib.suppress(ConnectionError), Redis.from_url(stack.environment["REDIS_URL"]) as redis:
+        return redis.ping()
+
+
+async def http_ok(stack):
+    with contextlib.suppress(httpx.TransportError):
+        async with httpx.AsyncClient() as client:
+            return (await client.get(stack.environment["SBA_API_URL"])).status_code == 200
+
+
+async def test_an_engine_that_cannot_come_back_is_named(place, monkeypatch):
+    heard = Heard()
+    async with Stack(plan(data_dir=place / "data", listener=heard, rules=QUICK)) as stack:
+        monkeypatch.setattr("sba_local.valkey.EmbeddedValkey._arguments", lambda _self: ["/bin/false"])
+        next(process for process in processes() if is_valkey(process, place)).kill()
         failure = await stack.failure()
     assert isinstance(failure, EngineFailed)
-    assert str(failure).startswith("Valkey ended with status 137")
+    assert str(failure).startswith("Valkey ended while starting")
+    assert ("stack", "Valkey ended with status 137; starting it again") in heard
+
+
+async def test_a_stop_during_a_restart_leaves_nothing(place, nothing_left, monkeypatch):
+    starting, go_on = threading.Event(), threading.Event()
+
+    def wait(_self):
+        starting.set()
+        return go_on.wait(60)
+
+    async with Stack(plan(data_dir=place / "data", rules=QUICK)) as stack:
+        watch = asyncio.create_task(stack.failure())
+        monkeypatch.setattr("sba_local.valkey.EmbeddedValkey._is_ready", wait)
+        next(process for process in processes() if is_valkey(process, place)).kill()
+        assert await asyncio.to_thread(starting.wait, 60)
+        watch.cancel()
+        go_on.set()
+        await asyncio.wait([watch])
+        assert watch.cancelled()
+    assert nothing_left(place)
+
+
+def processes():
+    return psutil.process_iter(["cmdline"])
 
 
 def is_valkey(process, place):
     line = process.info["cmdline"] or [""]
     return line[0].endswith("valkey-server") and any(str(place) in part for part in line)
+
+
+def is_postgres(process, place):
+    line = process.info["cmdline"] or [""]
+    return line[0].endswith("bin/postgres") and any(str(place) in part for part in line)
+
+
+def is_api(process, place):
+    line = process.info["cmdline"] or [""]
+    return SERVER in line and read_environment(place)["SBA_API_PORT"] in line
+
+
+async def test_the_next_run_takes_the_same_ports_while_they_are_free(place):
+    async with Stack(plan(data_dir=place / "data", ports=Ports.anywhere())) as stack:
+        first = dict(stack.environment)
+    async with Stack(plan(data_dir=place / "data")) as stack:
+        assert stack.environment == first
+        token = stack.issuer.mint(user_id=ACME.user_id, tenant_id=ACME.tenant_id)
+    with socket.create_server((LOOPBACK, int(first["SBA_WS_PORT"]))):
+        async with Stack(plan(data_dir=place / "data")) as stack:
+            assert stack.environment["SUPABASE_URL"] != first["SUPABASE_URL"]
+    assert jwt.decode(token, options={"verify_signature": False})["iss"].startswith(first["SUPABASE_URL"])
 
 
 async def test_a_service_that_never_starts_stops_everything(place, nothing_left):

@@ -87,6 +87,14 @@ def test_a_token_needs_a_stack(tmp_path):
     assert "no stack has been started in" in result.stderr
 
 
+@pytest.mark.parametrize("ttl", ["nan", "inf", "-inf", "1e300", "-1e300", "soon"])
+def test_a_token_lasts_a_number_of_seconds(tmp_path, ttl):
+    result = invoke("token", "--tenant", "acme", "--user", "ada", "--data-dir", str(tmp_path), "--ttl", ttl)
+    assert result.exit_code == 2
+    assert "Invalid value for '--ttl'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_token_comes_from_the_default_directory_when_none_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SBA_LOCAL_DATA_DIR", raising=False)

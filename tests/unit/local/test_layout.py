@@ -39,6 +39,31 @@ def test_free_ports_are_free_and_distinct():
     assert Ports.next_free().taken() is None
 
 
+def describe(ports, **changes):
+    urls = {
+        "SBA_API_URL": f"http://127.0.0.1:{ports.api}",
+        "SBA_WS_URL": f"http://127.0.0.1:{ports.ws}",
+        "SUPABASE_URL": f"http://127.0.0.1:{ports.supabase}",
+        "SBA_DATABASE_URL": f"postgresql://u:p@127.0.0.1:{ports.postgres}/sba",
+        "REDIS_URL": f"redis://:p@127.0.0.1:{ports.valkey}/0",
+    }
+    return urls | changes
+
+
+def test_the_ports_of_last_time_are_remembered(tmp_path):
+    assert Ports.of_last_time(tmp_path) is None
+    write_environment(tmp_path, describe(Ports.from_base(9000)), admin_url="")
+    assert Ports.of_last_time(tmp_path) == Ports.from_base(9000)
+
+
+@pytest.mark.parametrize(
+    "broken", ["", "http://127.0.0.1", "http://127.0.0.1:many", "http://h:99999", "http://127.0.0.1:9001"]
+)
+def test_ports_that_cannot_be_told_are_forgotten(tmp_path, broken):
+    write_environment(tmp_path, describe(Ports.from_base(9000), SBA_API_URL=broken), admin_url="")
+    assert Ports.of_last_time(tmp_path) is None
+
+
 def test_a_range_avoids_what_is_taken(listener):
     assert not is_free(listener)
     assert free_range(listener, 1) > listener

@@ -1,5 +1,6 @@
 """`sba-local`: the whole platform on one machine."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,19 @@ import click
 from sba_local.errors import LocalError
 
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
+_TEN_YEARS = 10 * 366 * 24 * 3600.0
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds, past or to come, that a date can be made of."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  # click's own signature
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 class _Group(click.Group):
@@ -71,7 +85,14 @@ def demo(**options: Any) -> None:  # noqa: ANN401  # what click parsed
     type=click.Choice(["owner", "admin", "member", "viewer"]),
     help="The role the token names.  [default: the user's in the tenant]",
 )
-@click.option("--ttl", type=float, default=3600.0, show_default=True, help="Seconds until it expires.")
+@click.option(
+    "--ttl",
+    type=_Seconds(-_TEN_YEARS, _TEN_YEARS),
+    default=3600.0,
+    show_default="3600",
+    metavar="SECONDS",
+    help="Until it expires; a negative number makes an expired one.",
+)
 @click.option("--no-provision", is_flag=True, help="Only sign; change nothing in the database.")
 @click.option(
     "--data-dir",

@@ -1,5 +1,7 @@
 """What the person at the terminal reads."""
 
+import contextlib
+import queue
 import sys
 import threading
 from collections.abc import Mapping
@@ -9,6 +11,8 @@ import click
 
 _COLOURS = {"api": "cyan", "worker": "magenta", "ws": "green"}
 _WIDTH = 6
+
+STACK = "stack"
 
 _WELCOME = """
 SBA is up; Ctrl-C stops it. For development only: identity is a stand-in for Supabase Auth.
@@ -34,21 +38,58 @@ A first run, and what became of it:
 
 
 class Prefixed:
-    """Prints each line of each service after its name, in colour on a terminal."""
+    """Prints each line of each service after its name, in colour on a terminal.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    A thread of its own prints: a reader who does not keep up, or has gone, loses lines and never holds up the
+    services.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, most_waiting: int = 2_000) -> None:
         self._stream = stream or sys.stdout
-        self._lock = threading.Lock()
+        self._waiting: queue.Queue[str | None] = queue.Queue(most_waiting)
+        self._lost = 0
+        self._printer = threading.Thread(target=self._print_all, name="console", daemon=True)
+        self._printer.start()
 
     def __call__(self, name: str, line: str) -> None:
-        """Print one line."""
+        """Print one line, soon."""
         label = click.style(f"{name:<{_WIDTH}} |", fg=_COLOURS.get(name, "yellow"))
-        with self._lock:
-            click.echo(f"{label} {line}", file=self._stream)
+        try:
+            self._waiting.put_nowait(f"{label} {line}")
+        except queue.Full:
+            self._lost += 1
+
+    def close(self, *, seconds: float = 1.0) -> None:
+        """Print what waits, for at most that long."""
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=seconds)
+            self._printer.join(seconds)
+
+    def _print_all(self) -> None:
+        while (text := self._waiting.get()) is not None:
+            lost, self._lost = self._lost, 0
+            try:
+                if lost:
+                    click.echo(f"({lost} lines were not read in time)", file=self._stream)
+                click.echo(text, file=self._stream)
+            except (OSError, ValueError):  # nobody reads any more
+                return
 
 
-def silent(_name: str, _line: str) -> None:
-    """A listener for those who only want the last words of a service that fails."""
+class Quiet:
+    """Prints what the stack says about itself and leaves out the services' lines."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._print = Prefixed(stream or sys.stderr)
+
+    def __call__(self, name: str, line: str) -> None:
+        """Print one line if it is the stack's own."""
+        if name == STACK:
+            self._print(name, line)
+
+    def close(self) -> None:
+        """Print what waits, for a moment at most."""
+        self._print.close()
 
 
 def welcome(environment: Mapping[str, str], *, tenant: str, user: str, token: str) -> str:

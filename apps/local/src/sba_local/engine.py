@@ -35,8 +35,9 @@ class Engine(ABC):
         password: of its first user; made up (and kept 0600 in the data directory) when None.
         settings: server settings by name, over ours.
         throwaway: trade durability for speed and delete the data at the end; always so without `data_dir`.
+        discard: False leaves a throw-away's data to be deleted by somebody else.
         start_timeout: seconds it may take to get ready, recovery included.
-        also_remove: what else to delete with a throw-away.
+        hold: descriptors its keeper holds until it has ended.
 
     Attributes:
         host: address it listens on.
@@ -55,16 +56,18 @@ class Engine(ABC):
         password: str | None = None,
         settings: Mapping[str, str] | None = None,
         throwaway: bool = False,
+        discard: bool = True,
         start_timeout: float = 60.0,
-        also_remove: Sequence[Path] = (),
+        hold: Sequence[int] = (),
     ) -> None:
         self._given_dir = data_dir
         self._given_port = port
         self._given_password = password
         self._given_settings = dict(settings or {})
         self._throwaway = throwaway or data_dir is None
+        self._discarded = self._throwaway and discard
         self._start_timeout = start_timeout
-        self._also_remove = also_remove
+        self._hold = hold
         self._data_dir = data_dir or Path()
         self._port = 0
         self._password = ""
@@ -163,6 +166,19 @@ class Engine(ABC):
             self._discard()
             raise
 
+    def restart(self) -> None:
+        """Start a server that has ended by itself again: the same data, port and password.
+
+        When that fails it has ended still, and this may be tried again.
+
+        Raises:
+            LocalError: see the tree in `sba_local.errors`.
+            RuntimeError: it was never started, or has been stopped.
+        """
+        self.process.wait()
+        self._prepare()
+        self._process = self._try_launch()
+
     def stop(self) -> None:
         """End the server in good order and let go of its directory; without effect when it is not running."""
         if self._process is None:
@@ -197,7 +213,7 @@ class Engine(ABC):
             self._lock = None
 
     def _discard(self) -> None:
-        if self._throwaway:
+        if self._discarded:
             for path in self._belongings():
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -213,7 +229,7 @@ class Engine(ABC):
                     raise
 
     def _try_launch(self) -> KeptProcess:
-        removable = [*sorted(self._belongings()), *self._also_remove] if self._throwaway else []
+        removable = sorted(self._belongings()) if self._discarded else []
         process = self._spawn(self._arguments(), ending=self.ending, remove=removable)
         try:
             settled = wait_until(
@@ -242,7 +258,7 @@ class Engine(ABC):
             ending=ending,
             account=self._account(),
             remove=remove,
-            hold=[self._lock.server] if self._lock else [],
+            hold=[*([self._lock.server] if self._lock else []), *self._hold],
         )
         try:
             return KeptProcess.start(command, stdout=log, stderr=subprocess.STDOUT)

@@ -20,7 +20,21 @@ from pathlib import Path
 
 
 class LocalError(Exception):
-    """Base of every error of this distribution; its text is meant for the person at the terminal."""
+    """Base of every error of this distribution; its text is meant for the person at the terminal.
+
+    Args:
+        summary: what went wrong.
+        last_lines: what the part that failed said last.
+
+    Attributes:
+        summary: the text without the last lines.
+        last_lines: empty when nothing was said.
+    """
+
+    def __init__(self, summary: str, last_lines: str = "") -> None:
+        self.summary = summary
+        self.last_lines = last_lines
+        super().__init__(summary + (f"; its last lines:\n{last_lines}" if last_lines else ""))
 
 
 class PlatformUnsupported(LocalError):
@@ -134,7 +148,7 @@ class EngineFailed(LocalError):
     def __init__(self, engine: str, message: str, *, log: str = "") -> None:
         self.engine = engine
         self.log = log
-        super().__init__(f"{engine} {message}" + (f"; its last words:\n{log}" if log else ""))
+        super().__init__(f"{engine} {message}", log)
 
 
 class ServiceFailed(LocalError):
@@ -150,7 +164,7 @@ class ServiceFailed(LocalError):
         self.service = service
         self.status = status
         self.lines = lines
-        super().__init__(f"{service} {message}" + (f"; its last lines:\n{lines}" if lines else ""))
+        super().__init__(f"{service} {message}", lines)
 
 
 class StackError(LocalError):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from sba_local.directory import private_text, write_private
 from sba_local.errors import DataDirCorrupt, StackNotFound
@@ -15,6 +16,7 @@ DEFAULT_DATA_DIR = Path(".sba") / "data"
 DEFAULT_PORT_BASE = 8700
 DATABASE = "sba"
 
+_ADDRESSES = ("SBA_API_URL", "SBA_WS_URL", "SUPABASE_URL", "SBA_DATABASE_URL", "REDIS_URL")
 _ENV = "env"
 _ADMIN = "admin-url"
 
@@ -50,6 +52,17 @@ class Ports:
         while len(found) < len(fields(cls)):
             found.add(free_port())
         return cls(*found)
+
+    @classmethod
+    def of_last_time(cls, data_dir: Path) -> Self | None:
+        """Those the stack in `data_dir` had, whose tokens name one of them; None when that cannot be told."""
+        try:
+            environment = read_environment(data_dir)
+            found = [urlsplit(environment[name]).port for name in _ADDRESSES]
+        except (StackNotFound, KeyError, ValueError):
+            return None
+        ports = [port for port in found if port]
+        return cls(*ports) if len(set(ports)) == len(_ADDRESSES) else None
 
     def taken(self) -> tuple[str, int] | None:
         """The first of them that somebody listens on, with what it is for."""

@@ -1,5 +1,7 @@
 """What `sba-local up` and `sba-local demo` do: a stack, something in front of it, and signals."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import signal
@@ -13,7 +15,7 @@ from typing import Any, cast
 import click
 
 from sba_local.binaries import require_supported_platform
-from sba_local.console import Prefixed, silent, welcome
+from sba_local.console import Prefixed, Quiet, welcome
 from sba_local.furnish import furnish
 from sba_local.layout import DEFAULT_DATA_DIR, Ports
 from sba_local.process import Command, KeptProcess, SpawnFailed
@@ -51,37 +53,42 @@ def run_up(wish: Wish) -> int:
     """Run the stack and return the exit status: 0 after a signal, else the command's.
 
     Raises:
-        LocalError: it could not be started, or a part of it ended by itself.
+        LocalError: it could not be started, or a part of it keeps ending by itself.
     """
     require_supported_platform()
+    listener = _listener(wish)
+    try:
+        return asyncio.run(_run(wish, listener).until_done())
+    finally:
+        listener.close()
+
+
+def _run(wish: Wish, listener: Prefixed | Quiet) -> _Run:
     plan = Plan(
         inherited=inherited_environment(),
-        listener=_listener(wish),
+        listener=listener,
         data_dir=wish.data_dir or (None if wish.command else DEFAULT_DATA_DIR),
         ports=None if wish.port_base is None else Ports.from_base(wish.port_base),
         services=wish.services,
     )
     if not wish.command:
-        stay = partial(_stay, furnished=wish.services is None)
-        return asyncio.run(_Run(plan, stay, has_command=False).until_done())
-    return asyncio.run(
-        _Run(plan, lambda stack: _accompany(wish.command, stack), has_command=True).until_done()
-    )
+        return _Run(plan, partial(_stay, furnished=wish.services is None), has_command=False)
+    return _Run(plan, lambda stack: _accompany(wish.command, stack), has_command=True)
 
 
 def run_demo(*, verbose: bool = False) -> int:
     """Tell the demo's story against a throw-away stack and return its exit status.
 
     Raises:
-        LocalError: the stack could not be started, or a part of it ended by itself.
+        LocalError: the stack could not be started, or a part of it keeps ending by itself.
     """
     return run_up(Wish(verbose=verbose, command=[sys.executable, "-m", "sba_local.show"]))
 
 
-def _listener(wish: Wish) -> Callable[[str, str], None]:
+def _listener(wish: Wish) -> Prefixed | Quiet:
     if not wish.command:
         return Prefixed(sys.stdout)
-    return Prefixed(sys.stderr) if wish.verbose else silent
+    return Prefixed(sys.stderr) if wish.verbose else Quiet(sys.stderr)
 
 
 async def _stay(stack: Stack, *, furnished: bool) -> int:

@@ -86,6 +86,10 @@ class RunningService:
         """The last lines it wrote."""
         return "\n".join(self._lines)
 
+    def has_ended(self) -> bool:
+        """Whether it is not running."""
+        return self._process.poll() is not None
+
     async def ready(self, *, seconds: float) -> None:
         """Wait until it can be used.
 

@@ -1,26 +1,31 @@
 """The supervisor: engines, issuer and services, up together and down together."""
 
 import asyncio
-import shutil
+import signal
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
+from sba_local import janitor
 from sba_local.directory import DirectoryLock, make_directory, throwaway_directory
 from sba_local.engine import Engine
-from sba_local.errors import EngineFailed, LocalError, PortTaken
+from sba_local.errors import LocalError, PortTaken
 from sba_local.identity import Issuer
 from sba_local.layout import DATABASE, Ports, Secrets, http_url, write_environment
 from sba_local.ports import LOOPBACK
 from sba_local.postgres import EmbeddedPostgres
+from sba_local.process import Command, Ending, KeptProcess
 from sba_local.residents import ACME, GLOBEX
-from sba_local.services import Listener, RunningService, Service, program
+from sba_local.revival import EnginePart, Part, Rules, ServicePart, keep_up, to_the_end
+from sba_local.services import Listener, Service, program
 from sba_local.standin import StandInServer
 from sba_local.valkey import EmbeddedValkey
 
-T = TypeVar("T")
+_LOCK = "server.lock"
+_PATIENCE_OF_DELETION = 20.0
 
 ServiceList = Callable[[Mapping[str, str]], Sequence[Service]]
 Preparation = Callable[[EmbeddedPostgres, Secrets], Coroutine[Any, Any, None]]
@@ -32,12 +37,13 @@ class Plan:
 
     Attributes:
         inherited: environment that services get under the stack's own.
-        listener: is told each service's name and line.
+        listener: is told each service's name and line, and what the stack says about itself.
         data_dir: where it is kept; None for a throw-away.
         ports: to use; chosen when None.
         services: what to start, given the stack's environment.
         preparation: makes the database ready, in place of `sba_local.preparation.prepare`.
         patience: seconds a service may take to get ready.
+        rules: of starting a part that ended again.
     """
 
     inherited: Mapping[str, str] = field(repr=False)
@@ -47,6 +53,7 @@ class Plan:
     services: ServiceList | None = None
     preparation: Preparation | None = None
     patience: float = 60.0
+    rules: Rules = field(default_factory=Rules)
 
 
 def standard_services(environment: Mapping[str, str]) -> Sequence[Service]:
@@ -92,8 +99,8 @@ class Stack:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._exits = AsyncExitStack()
-        self._engines: list[Engine] = []
-        self._services: list[RunningService] = []
+        self._engines: list[EnginePart] = []
+        self._services: list[ServicePart] = []
 
     async def __aenter__(self) -> Self:
         """Start everything.
@@ -113,12 +120,12 @@ class Stack:
         await self._exits.aclose()
 
     async def failure(self) -> LocalError:
-        """Wait until a part of the stack ends by itself and return what to say about it."""
-        services = [service.failure() for service in self._services]
-        engines = [_engine_failure(engine) for engine in self._engines]
-        watches: list[asyncio.Task[LocalError]] = [
-            asyncio.create_task(part) for part in (*services, *engines)
+        """Start again what ends by itself; return what to say once a part of the stack keeps doing that."""
+        watches = [
+            asyncio.create_task(keep_up(part, self._plan.rules, self._plan.listener)) for part in self._parts
         ]
+        if not watches:
+            await asyncio.Event().wait()
         try:
             done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
             return next(iter(done)).result()
@@ -127,24 +134,30 @@ class Stack:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
 
+    @property
+    def _parts(self) -> Sequence[Part]:
+        return [*self._engines, *self._services]
+
     async def _start(self) -> None:
         throwaway = self._plan.data_dir is None
         self.data_dir = make_directory(self._plan.data_dir or throwaway_directory("stack"), mode=0o711)
         if throwaway:
-            self._exits.callback(shutil.rmtree, self.data_dir, ignore_errors=True)
+            deletion = _delete_at_the_end(self.data_dir)
+            self._exits.push_async_callback(asyncio.to_thread, deletion.stop)
         lock = DirectoryLock(self.data_dir)
         await asyncio.to_thread(lock.acquire)
         self._exits.callback(lock.release)
         ports = self._choose_ports()
         secrets = Secrets.load(self.data_dir)
         self.issuer = Issuer.load(self.data_dir, http_url(ports.supabase))
-        loading = asyncio.create_task(_to_the_end(asyncio.to_thread(self._load_preparation)))
+        loading = asyncio.create_task(to_the_end(asyncio.to_thread(self._load_preparation)))
         self._exits.push_async_callback(asyncio.wait, [loading])
-        postgres, valkey = await self._start_engines(ports, throwaway=throwaway)
+        postgres, valkey = await self._start_engines(ports, lock.server, throwaway=throwaway)
         await (await loading)(postgres, secrets)
         self.environment = self._describe(postgres, valkey, ports, secrets)
         write_environment(self.data_dir, self.environment, admin_url=postgres.url(DATABASE))
         await self._start_services(lock.server)
+        await self._make_sure_all_are_up()
 
     def _load_preparation(self) -> Preparation:
         if self._plan.preparation is not None:
@@ -155,20 +168,25 @@ class Stack:
 
     def _choose_ports(self) -> Ports:
         if self._plan.ports is None:
-            return Ports.anywhere() if self._plan.data_dir is None else Ports.next_free()
+            return Ports.anywhere() if self._plan.data_dir is None else self._kept_ports()
         if taken := self._plan.ports.taken():
             raise PortTaken(taken[1], wanted_for=taken[0])
         return self._plan.ports
 
+    def _kept_ports(self) -> Ports:
+        """Those of the last time if they are free, so that the tokens of then, which name one, stay good."""
+        kept = Ports.of_last_time(self.data_dir)
+        return kept if kept is not None and kept.taken() is None else Ports.next_free()
+
     async def _start_engines(
-        self, ports: Ports, *, throwaway: bool
+        self, ports: Ports, lock: int, *, throwaway: bool
     ) -> tuple[EmbeddedPostgres, EmbeddedValkey]:
-        remove = [self.data_dir] if throwaway else []
+        place, hold = self.data_dir, [lock]
         postgres = EmbeddedPostgres(
-            self.data_dir / "postgres", port=ports.postgres, throwaway=throwaway, also_remove=remove
+            place / "postgres", port=ports.postgres, throwaway=throwaway, discard=False, hold=hold
         )
         valkey = EmbeddedValkey(
-            self.data_dir / "valkey", port=ports.valkey, throwaway=throwaway, also_remove=remove
+            place / "valkey", port=ports.valkey, throwaway=throwaway, discard=False, hold=hold
         )
         standin = StandInServer(self.issuer, port=ports.supabase)
         await _all([self._start_engine(postgres), self._start_engine(valkey), self._start_standin(standin)])
@@ -176,8 +194,8 @@ class Stack:
 
     async def _start_engine(self, engine: Engine) -> None:
         self._exits.push_async_callback(asyncio.to_thread, engine.stop)
-        await _to_the_end(asyncio.to_thread(engine.start))
-        self._engines.append(engine)
+        await to_the_end(asyncio.to_thread(engine.start))
+        self._engines.append(EnginePart(engine))
 
     async def _start_standin(self, standin: StandInServer) -> None:
         self._exits.push_async_callback(standin.stop)
@@ -212,9 +230,14 @@ class Stack:
         environment = {**self._plan.inherited, "PYTHONUNBUFFERED": "1", **self._bytecode_cache()}
         for service in (self._plan.services or standard_services)(self.environment):
             self._services.append(
-                RunningService(service, environment=environment, listener=self._plan.listener, hold=[lock])
+                ServicePart(service, environment=environment, listener=self._plan.listener, hold=[lock])
             )
         await _all([service.ready(seconds=self._plan.patience) for service in self._services])
+
+    async def _make_sure_all_are_up(self) -> None:
+        for part in self._parts:
+            if part.has_ended():
+                raise await part.failure()
 
     def _bytecode_cache(self) -> Mapping[str, str]:
         """A kept stack keeps bytecode that may not be written beside its sources: it starts much faster."""
@@ -226,9 +249,12 @@ class Stack:
         await asyncio.gather(*(service.stop() for service in self._services))
 
 
-async def _engine_failure(engine: Engine) -> LocalError:
-    status = await engine.process.ended()
-    return EngineFailed(engine.name, f"ended with status {status}", log=engine.last_lines())
+def _delete_at_the_end(directory: Path) -> KeptProcess:
+    arguments: list[str | Path] = [sys.executable, "-I", "-S", janitor.__file__, directory, directory / _LOCK]
+    rungs = ((signal.SIGTERM, _PATIENCE_OF_DELETION),)
+    return KeptProcess.start(
+        Command(arguments, ending=Ending(stop=rungs, abandon=rungs), cwd=Path("/"), remove=[directory])
+    )
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:
@@ -240,14 +266,4 @@ async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for work that cannot be cancelled; a cancellation is passed on once it has ended."""
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
         raise
