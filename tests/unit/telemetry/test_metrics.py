@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sba_telemetry import ForbiddenLabel, MetricConflict, counter, gauge, histogram
+from sba_telemetry import ForbiddenLabel, MetricConflict, counter, gauge, histogram, tally
 from sba_telemetry.sdk import configure_telemetry
 
 
@@ -86,3 +86,23 @@ def test_each_configuration_counts_from_zero():
         assert "sba_test_fresh_total 1.0" in rendered(telemetry)
         telemetry.shutdown()
         hits.add(1)
+
+
+def test_a_tally_is_read_when_metrics_are_collected(telemetry):
+    hits = tally("sba.test.tallied", description="Tallied")
+    cell = hits.cell({"namespace": "a", "outcome": "hit"})
+    cell.count += 3
+    assert hits.cell({"outcome": "hit", "namespace": "a"}) is cell
+    assert tally("sba.test.tallied", description="Tallied") is hits
+    line = 'sba_test_tallied_total{namespace="a",outcome="hit"}'
+    assert f"{line} 3.0" in rendered(telemetry)
+    cell.count += 1
+    assert f"{line} 4.0" in rendered(telemetry)
+
+
+def test_a_tally_refuses_unbounded_labels_and_another_meaning():
+    hits = tally("sba.test.tallied", description="Tallied")
+    with pytest.raises(ForbiddenLabel):
+        hits.cell({"tenant": "acme"})
+    with pytest.raises(MetricConflict):
+        counter("sba.test.tallied", description="Tallied")

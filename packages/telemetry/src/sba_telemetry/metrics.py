@@ -1,9 +1,9 @@
-"""Counters, histograms and gauges whose labels stay few."""
+"""Counters, tallies, histograms and gauges whose labels stay few."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -72,6 +72,41 @@ class Counter(Instrument):
             ForbiddenLabel: A label is named after a tenant, user, run, job, key or id.
         """
         self._target.add(amount, self._allow(labels))
+
+
+class Cell:
+    """One line of a tally: add to `count` where it happens."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Tally(Instrument):
+    """A total for paths of a microsecond: an attribute is counted up, and read when metrics are collected."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, name: str, unit: str, description: str) -> None:
+        super().__init__(name, unit, description)
+        self._cells: dict[frozenset[tuple[str, str | bool | int]], Cell] = {}
+
+    def attach(self, meter: otel.Meter) -> None:
+        """Be read by this meter from now on."""
+        meter.create_observable_counter(self.name, [self._read], self.unit, self.description)
+
+    def cell(self, labels: Labels | None = None) -> Cell:
+        """The line of these labels, the same one every time; keep it, and count on it.
+
+        Raises:
+            ForbiddenLabel: A label is named after a tenant, user, run, job, key or id.
+        """
+        line = frozenset((self._allow(labels) or {}).items())
+        return self._cells.setdefault(line, Cell())
+
+    def _read(self, _: otel.CallbackOptions) -> Iterable[otel.Observation]:
+        return [otel.Observation(cell.count, dict(labels)) for labels, cell in tuple(self._cells.items())]
 
 
 class Histogram(Instrument):
@@ -163,6 +198,20 @@ def counter(name: str, *, unit: str = "1", description: str) -> Counter:
         MetricConflict: The name is already declared as something else.
     """
     return _instruments.declare(Counter(name, unit, description))
+
+
+def tally(name: str, *, unit: str = "1", description: str) -> Tally:
+    """Declare a tally; declaring the same one again returns it.
+
+    Args:
+        name: Dotted name, such as ``sba.cache.requests``.
+        unit: UCUM unit: ``1``, ``s``, ``By``.
+        description: What one count means.
+
+    Raises:
+        MetricConflict: The name is already declared as something else.
+    """
+    return _instruments.declare(Tally(name, unit, description))
 
 
 def histogram(
