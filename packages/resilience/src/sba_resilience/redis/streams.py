@@ -13,8 +13,8 @@ from sba_resilience.errors import RedisCommandError, RedisError, RedisUnavailabl
 from sba_resilience.redis.words import Reply, pack
 
 if TYPE_CHECKING:
-    from sba_resilience.redis.client import RedisClient
     from sba_resilience.redis.lane import Lane
+    from sba_resilience.redis.server import ServerClient
 
 BATCH = 512
 BACKOFF_BASE = 0.05
@@ -54,7 +54,7 @@ class StreamReader:
         block: Seconds one blocking read may last.
     """
 
-    def __init__(self, redis: RedisClient, *, block: float) -> None:
+    def __init__(self, redis: ServerClient, *, block: float) -> None:
         self._redis = redis
         self._block = block
         self._positions: dict[str, _Position] = {}
