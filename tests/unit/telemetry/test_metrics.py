@@ -106,3 +106,15 @@ def test_a_tally_refuses_unbounded_labels_and_another_meaning():
         hits.cell({"tenant": "acme"})
     with pytest.raises(MetricConflict):
         counter("sba.test.tallied", description="Tallied")
+
+
+def test_a_gauge_set_before_anyone_measures_is_seen_afterwards(telemetry):
+    gauge("sba.test.level", description="Level").set(2, {"breaker": "early"})
+    later = configure_telemetry(service="later")
+    try:
+        assert any(
+            line.startswith("sba_test_level") and 'breaker="early"' in line and line.endswith(" 2.0")
+            for line in rendered(later)
+        )
+    finally:
+        later.shutdown()

@@ -13,6 +13,7 @@ from sba_telemetry.errors import ForbiddenLabel, MetricConflict
 from sba_telemetry.words import words
 
 Labels = Mapping[str, str | bool | int]
+Line = frozenset[tuple[str, str | bool | int]]
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _ID_WORDS: Final = frozenset({"hash", "id", "ids", "ip", "key", "keys", "token", "uuid"})
@@ -90,7 +91,7 @@ class Tally(Instrument):
 
     def __init__(self, name: str, unit: str, description: str) -> None:
         super().__init__(name, unit, description)
-        self._cells: dict[frozenset[tuple[str, str | bool | int]], Cell] = {}
+        self._cells: dict[Line, Cell] = {}
 
     def attach(self, meter: otel.Meter) -> None:
         """Be read by this meter from now on."""
@@ -135,14 +136,20 @@ class Histogram(Instrument):
 
 
 class Gauge(Instrument):
-    """A value that goes up and down."""
+    """A value that goes up and down; a meter that comes later learns the latest ones."""
 
-    __slots__ = ("_target",)
+    __slots__ = ("_latest", "_target")
     _target: otel._Gauge
+
+    def __init__(self, name: str, unit: str, description: str) -> None:
+        super().__init__(name, unit, description)
+        self._latest: dict[Line, float] = {}
 
     def attach(self, meter: otel.Meter) -> None:
         """Record on this meter from now on."""
         self._target = meter.create_gauge(self.name, self.unit, self.description)
+        for line, value in self._latest.items():
+            self._target.set(value, dict(line))
 
     def set(self, value: float, labels: Labels | None = None) -> None:
         """Say what the value is now.
@@ -150,7 +157,9 @@ class Gauge(Instrument):
         Raises:
             ForbiddenLabel: A label is named after a tenant, user, run, job, key or id.
         """
-        self._target.set(value, self._allow(labels))
+        allowed = self._allow(labels)
+        self._latest[frozenset((allowed or {}).items())] = value
+        self._target.set(value, allowed)
 
 
 Declared = TypeVar("Declared", bound=Instrument)
