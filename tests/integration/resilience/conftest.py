@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sba_resilience.redis import RedisClient, RedisSettings, open_redis
+from tests.integration.resilience.cluster_servers import Cluster
 from tests.integration.resilience.faults import Server
 
 
@@ -18,6 +19,17 @@ def server(tmp_path: Path) -> Iterator[Server]:
     made.start()
     yield made
     made.engine.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three primaries with a replica each; whoever breaks it mends it."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture

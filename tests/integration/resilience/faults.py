@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sba_local.valkey import EmbeddedValkey
+from sba_resilience.redis import RedisClient, RedisUnavailable
 
 
 @dataclass
@@ -58,3 +59,12 @@ async def eventually(holds: Callable[[], bool | Awaitable[bool]], *, within: flo
             if held if isinstance(held, bool) else await held:
                 return
             await asyncio.sleep(0.005)
+
+
+async def works(redis: RedisClient, key: str = "k") -> bool:
+    """Whether a key can be written."""
+    try:
+        await redis.execute("SET", key, "v")
+    except RedisUnavailable:
+        return False
+    return True

@@ -6,7 +6,8 @@ from tests.integration.resilience.readme import run_examples
 
 
 async def test_the_examples_run(redis_url: str) -> None:
-    commands, following = await run_examples("resilience", redis_url)
+    commands, following, watching = await run_examples("resilience", redis_url)
     assert commands == "b'hello'\n2\n"
     assert following.startswith("news ")
     assert following.endswith("{b'text': b'hello'}\n")
+    assert watching.startswith("None is still true ")

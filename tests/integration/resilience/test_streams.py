@@ -219,3 +219,18 @@ async def test_closing_ends_the_following(redis: RedisClient) -> None:
     await busy.ends()
     assert idle.seen == []
     idle._task.cancel()
+
+
+async def test_a_reader_ends_with_its_client(server: Server) -> None:
+    async with open_redis(RedisSettings(server.url, command_timeout=2.0)) as redis:
+        reader = redis.stream_reader()
+        await reader.add("s", "0")
+        following = asyncio.ensure_future(_all_of(reader))
+        await redis.execute("XADD", "s", "*", "n", 1)
+        await eventually(lambda: reader.positions["s"] != "0")
+    async with asyncio.timeout(10):
+        assert len(await following) >= 1
+
+
+async def _all_of(reader: StreamReader) -> list[object]:
+    return [item async for item in reader.follow()]

@@ -9,22 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sba_resilience import Breaker, BreakerOpen, BulkheadFull, Deadline, DeadlineExceeded, State
+from sba_resilience.testing import FakeClock
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def made(clock: Clock, **rules: object) -> Breaker:
+def made(clock: FakeClock, **rules: object) -> Breaker:
     return Breaker(
         "test",
         clock=clock,
@@ -45,7 +33,7 @@ async def fail(breaker: Breaker) -> None:
         await breaker.call(broken)
 
 
-async def test_it_needs_a_minimum_of_calls_to_open(clock: Clock) -> None:
+async def test_it_needs_a_minimum_of_calls_to_open(clock: FakeClock) -> None:
     breaker = made(clock)
     await fail(breaker)
     assert breaker.state is State.CLOSED
@@ -56,7 +44,7 @@ async def test_it_needs_a_minimum_of_calls_to_open(clock: Clock) -> None:
     assert (caught.value.name, caught.value.retry_after) == ("test", 5.0)
 
 
-async def test_only_the_latest_outcomes_count(clock: Clock) -> None:
+async def test_only_the_latest_outcomes_count(clock: FakeClock) -> None:
     breaker = made(clock, window=4, minimum_calls=4, failures=0.75)
     for good in (False, False, True, True, True, False, False):
         breaker.record(ok=good)
@@ -65,7 +53,7 @@ async def test_only_the_latest_outcomes_count(clock: Clock) -> None:
     assert breaker.state is State.OPEN
 
 
-async def test_old_outcomes_are_forgotten(clock: Clock) -> None:
+async def test_old_outcomes_are_forgotten(clock: FakeClock) -> None:
     breaker = made(clock, within=10.0)
     breaker.record(ok=False)
     clock.now += 10.1
@@ -73,7 +61,7 @@ async def test_old_outcomes_are_forgotten(clock: Clock) -> None:
     assert breaker.state is State.CLOSED
 
 
-async def test_half_open_lets_only_its_permits_through(clock: Clock) -> None:
+async def test_half_open_lets_only_its_permits_through(clock: FakeClock) -> None:
     breaker = made(clock, half_open_permits=2)
     for _ in range(2):
         await fail(breaker)
@@ -94,7 +82,7 @@ async def test_half_open_lets_only_its_permits_through(clock: Clock) -> None:
     assert breaker.state is State.CLOSED
 
 
-async def test_a_failed_probe_opens_it_again(clock: Clock) -> None:
+async def test_a_failed_probe_opens_it_again(clock: FakeClock) -> None:
     breaker = made(clock)
     breaker.record(ok=False)
     breaker.record(ok=False)
@@ -104,7 +92,7 @@ async def test_a_failed_probe_opens_it_again(clock: Clock) -> None:
     assert breaker.retry_after == 5.0
 
 
-async def test_a_call_begun_before_it_opened_says_nothing_about_the_probe(clock: Clock) -> None:
+async def test_a_call_begun_before_it_opened_says_nothing_about_the_probe(clock: FakeClock) -> None:
     breaker = made(clock)
     early = breaker.allow()
     breaker.record(ok=False)
@@ -119,7 +107,7 @@ async def test_a_call_begun_before_it_opened_says_nothing_about_the_probe(clock:
     assert breaker.state is State.CLOSED
 
 
-async def test_a_cancelled_probe_gives_its_permit_back(clock: Clock) -> None:
+async def test_a_cancelled_probe_gives_its_permit_back(clock: FakeClock) -> None:
     breaker = made(clock)
     breaker.record(ok=False)
     breaker.record(ok=False)
@@ -133,7 +121,7 @@ async def test_a_cancelled_probe_gives_its_permit_back(clock: Clock) -> None:
     assert breaker.state is State.CLOSED
 
 
-async def test_errors_of_the_caller_and_a_full_bulkhead_do_not_count(clock: Clock) -> None:
+async def test_errors_of_the_caller_and_a_full_bulkhead_do_not_count(clock: FakeClock) -> None:
     breaker = made(clock, is_failure=lambda error: isinstance(error, ConnectionError))
 
     async def wrong() -> None:
@@ -150,24 +138,30 @@ async def test_errors_of_the_caller_and_a_full_bulkhead_do_not_count(clock: Cloc
     assert breaker.state is State.CLOSED
 
 
-async def test_a_call_that_uses_up_its_deadline_is_a_failure(clock: Clock) -> None:
+@pytest.mark.parametrize(("had", "state"), [(10.0, State.OPEN), (5.0, State.OPEN), (4.9, State.CLOSED)])
+async def test_a_call_that_used_up_its_deadline_is_a_failure_unless_it_had_little_of_it(
+    clock: FakeClock, had: float, state: State
+) -> None:
+    breaker = made(clock, window=1, minimum_calls=1)
+    with Deadline(clock() + had, 10.0, clock).scope():
+        call = asyncio.ensure_future(breaker.call(asyncio.Event().wait))
+    await asyncio.sleep(0)
+    clock.advance(had)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert breaker.state is state
+
+
+async def test_a_deadline_that_cancels_a_hanging_call_opens_it(clock: FakeClock) -> None:
     breaker = made(clock, window=1, minimum_calls=1)
     with pytest.raises(DeadlineExceeded):
-        async with Deadline.after(0.02):
+        async with Deadline.after(0.5):
             await breaker.call(asyncio.Event().wait)
     assert breaker.state is State.OPEN
 
 
-async def test_a_call_that_had_little_of_the_deadline_left_is_not_blamed(clock: Clock) -> None:
-    breaker = made(clock, window=1, minimum_calls=1)
-    deadline = Deadline(at=Deadline.after(0.02).at, budget=10.0)
-    with pytest.raises(DeadlineExceeded):
-        async with deadline:
-            await breaker.call(asyncio.Event().wait)
-    assert breaker.state is State.CLOSED
-
-
-async def test_forced_open_stays_open_until_reset(clock: Clock) -> None:
+async def test_forced_open_stays_open_until_reset(clock: FakeClock) -> None:
     seen: list[State] = []
     breaker = made(clock, on_change=lambda changed: seen.append(changed.state))
     breaker.force_open()
@@ -182,7 +176,7 @@ async def test_forced_open_stays_open_until_reset(clock: Clock) -> None:
 
 @given(st.lists(st.booleans() | st.floats(min_value=0, max_value=20), max_size=60))
 def test_it_is_open_exactly_when_a_window_of_outcomes_says_so(events: list[bool | float]) -> None:
-    clock = Clock()
+    clock = FakeClock()
     breaker = made(clock, window=5, minimum_calls=3, failures=0.6, within=30.0)
     known: list[tuple[float, bool]] = []
     for event in events:
@@ -206,8 +200,15 @@ def test_it_is_open_exactly_when_a_window_of_outcomes_says_so(events: list[bool 
         {"minimum_calls": 0},
         {"minimum_calls": 5},
         {"half_open_permits": 0},
+        {"slow_rate": 0},
+        {"window": None, "minimum_calls": 0},
+        {"within": 0},
+        {"open_for": 0},
+        {"slow": 0},
+        {"open_growth": 0.5},
+        {"jitter": -0.1},
     ],
 )
-def test_rules_that_cannot_hold_are_refused(clock: Clock, wrong: dict[str, float]) -> None:
+def test_rules_that_cannot_hold_are_refused(clock: FakeClock, wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="need"):
         made(clock, **wrong)

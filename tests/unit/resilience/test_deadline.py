@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from sba_resilience import Deadline, DeadlineExceeded
+from sba_resilience.testing import FakeClock
 
 
 def test_a_scope_is_inherited_and_left_again() -> None:
@@ -73,3 +74,37 @@ async def test_detached_work_has_no_deadline() -> None:
         with Deadline.detached():
             assert Deadline.current() is None
         assert Deadline.current() is not None
+
+
+def test_what_is_left_travels_in_whole_milliseconds() -> None:
+    clock = FakeClock()
+    deadline = Deadline.after(2.5, clock)
+    assert (Deadline.HEADER, deadline.header()) == ("X-Deadline-Ms", "2500")
+    clock.advance(3)
+    assert deadline.header() == "0"
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        ("1500", 1.5),
+        (" 1500 ", 1.5),
+        ("0", 0.0),
+        ("60000", 10.0),
+        ("999999999", 10.0),
+        ("9" * 5000, 10.0),
+        ("-5", 10.0),
+        ("1.5", 10.0),
+        ("\u0663", 10.0),
+        ("", 10.0),
+        (None, 10.0),
+    ],
+)
+def test_a_header_never_gives_more_time_than_this_side_allows(sent: str | None, seconds: float) -> None:
+    assert Deadline.from_header(sent, at_most=10.0, clock=FakeClock()).remaining() == pytest.approx(seconds)
+
+
+def test_a_header_does_not_reach_beyond_the_deadline_it_is_read_in() -> None:
+    clock = FakeClock()
+    with Deadline.after(1.0, clock).scope() as outer:
+        assert Deadline.from_header("5000", at_most=10.0, clock=clock) is outer

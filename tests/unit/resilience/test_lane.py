@@ -18,7 +18,7 @@ async def serving(*, greets: bool, then: bytes = b"") -> AsyncIterator[str]:
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(4096):
-            words = data.count(b"CLIENT\r\n") + data.count(b"PING\r\n")
+            words = sum(data.count(b"%b\r\n" % word) for word in (b"CLIENT", b"PING", b"TIME", b"INFO"))
             writer.write(b"+OK\r\n" * words if words and greets else then)
         writer.close()
         await writer.wait_closed()
@@ -57,3 +57,17 @@ async def test_a_server_that_never_greets_is_a_timeout_and_not_a_wait() -> None:
     async with serving(greets=False) as url, open_redis(RedisSettings(url, connect_timeout=0.1)) as redis:
         with pytest.raises(RedisUnavailable, match="timeout"):
             await redis.ping()
+
+
+async def test_a_server_that_does_not_speak_resp3_cannot_be_watched() -> None:
+    async with serving(greets=True, then=b"+OK\r\n+OK\r\n") as url, open_redis(RedisSettings(url)) as redis:
+        with pytest.raises(RedisUnavailable, match="unsupported"):
+            await redis.watch("w:", lambda _: None).ready()
+
+
+async def test_a_command_on_a_connection_that_has_ended_fails_at_once() -> None:
+    async with serving(greets=True) as url, open_redis(RedisSettings(url)) as redis:
+        lane = await redis.open_lane(timeout=1.0)
+        lane.fail("lost")
+        with pytest.raises(RedisUnavailable, match="lost"):
+            await lane.send(b"PING\r\n")

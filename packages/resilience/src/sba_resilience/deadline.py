@@ -10,11 +10,13 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from sba_resilience.errors import DeadlineExceeded
 
 Task: TypeAlias = "asyncio.Task[object] | None"
+
+_DIGITS = 9
 
 _current: ContextVar[Deadline | None] = ContextVar("sba_deadline", default=None)
 
@@ -25,7 +27,15 @@ class Deadline:
 
     A deadline set inside another never reaches beyond it. `scope` only announces it; `bound`, and
     `async with deadline` which is the same, also cancels what is awaited inside.
+
+    Attributes:
+        HEADER: The header in which what is left travels to the next service.
+        at: When it passes, in seconds of `clock`.
+        budget: Seconds the operation was given.
+        clock: Monotonic seconds.
     """
+
+    HEADER: ClassVar[str] = "X-Deadline-Ms"
 
     at: float
     budget: float
@@ -39,6 +49,22 @@ class Deadline:
         """A deadline `seconds` from now, or the current one if that comes first."""
         mine, outer = cls(clock() + seconds, seconds, clock), cls.current()
         return outer if outer is not None and outer.remaining() < seconds else mine
+
+    @classmethod
+    def from_header(
+        cls, value: str | None, *, at_most: float, clock: Callable[[], float] = time.monotonic
+    ) -> Deadline:
+        """The deadline a caller sent along, never later than this side allows.
+
+        Args:
+            value: What `header` gave on the other side; a missing or malformed one means `at_most`.
+            at_most: Seconds.
+            clock: Monotonic seconds.
+        """
+        sent = value.strip() if value is not None else ""
+        if not (sent.isascii() and sent.isdigit() and len(sent) <= _DIGITS):
+            return cls.after(at_most, clock)
+        return cls.after(min(int(sent) / 1000, at_most), clock)
 
     @staticmethod
     def current() -> Deadline | None:
@@ -58,6 +84,13 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left, negative when it has passed."""
         return self.at - self.clock()
+
+    def header(self) -> str:
+        """What is left in whole milliseconds, for the next service; `from_header` reads it there.
+
+        A time left, not a time of day: the two clocks need not agree, and the way there is not deducted.
+        """
+        return str(max(0, int(self.remaining() * 1000)))
 
     def check(self) -> None:
         """Raise when the time is used up.

@@ -4,6 +4,7 @@ ResilienceError
 ├── DeadlineExceeded          the time given to the whole operation is used up
 ├── BreakerOpen               the dependency failed too often: refused without calling it
 ├── BulkheadFull              too many calls are already in flight and waiting
+├── CanaryContended           others kept deciding about the same canary
 └── RedisError
     ├── RedisUnavailable      no answer: refused, lost, too late, or the breaker is open
     └── RedisCommandError     the server answered, with an error
@@ -43,17 +44,32 @@ class BreakerOpen(ResilienceError):
 
 
 class BulkheadFull(ResilienceError):
-    """Neither a place nor a waiting place is free.
+    """No place became free: every waiting place was taken as well, or the wait was too long.
 
     Attributes:
         limit: Calls allowed at once.
         queue: Callers allowed to wait.
+        waited: Seconds this caller waited; 0 when it was refused at once.
     """
 
-    def __init__(self, limit: int, queue: int) -> None:
-        super().__init__(f"{limit} calls in flight and {queue} waiting")
+    def __init__(self, limit: int, queue: int, waited: float = 0.0) -> None:
+        detail = f"none became free within {waited:.3f} s" if waited else f"{queue} waiting"
+        super().__init__(f"{limit} calls in flight and {detail}")
         self.limit = limit
         self.queue = queue
+        self.waited = waited
+
+
+class CanaryContended(ResilienceError):
+    """Others kept deciding about the same canary: look at what they decided, then decide again.
+
+    Attributes:
+        name: The canary.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name}: others are deciding about this canary")
+        self.name = name
 
 
 class RedisError(ResilienceError):
@@ -64,8 +80,8 @@ class RedisUnavailable(RedisError):
     """The server gave no usable answer.
 
     Attributes:
-        reason: `timeout`, `refused`, `lost`, `breaker_open`, `authentication`, `not_ready`, `busy`
-            or `closed`.
+        reason: `timeout`, `refused`, `lost`, `breaker_open`, `authentication`, `not_ready`, `busy`,
+            `unsupported` or `closed`.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -7,10 +7,16 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from sba_resilience.errors import RedisUnavailable
+from sba_resilience.redis.cluster import ClusterClient
+from sba_resilience.redis.places import Places
+from sba_resilience.redis.probe import Capabilities
 from sba_resilience.redis.script import Script
+from sba_resilience.redis.sentinel import SentinelDialer
 from sba_resilience.redis.server import ServerClient
 from sba_resilience.redis.settings import RedisSettings
 from sba_resilience.redis.streams import StreamReader
+from sba_resilience.redis.watch import KeyWatch
 from sba_resilience.redis.words import Reply, Word
 
 
@@ -57,10 +63,29 @@ class RedisClient(Protocol):
             block: Seconds one blocking read may last.
         """
 
+    def watch(self, prefix: str, changed: Callable[[str], None]) -> KeyWatch:
+        """Hear of every change to keys that begin with `prefix`; connects in the background.
+
+        Args:
+            prefix: What the keys begin with.
+            changed: Called in the event loop with each key that anyone wrote or deleted, or that expired
+                or was evicted; it must not block.
+        """
+
+    def server_time(self) -> float | None:
+        """The server's unix seconds, or None until they are known; waits for nothing."""
+
+    async def probe(self) -> Capabilities:
+        """Find out which of the commands in use the server lacks or forbids; logged when it is news.
+
+        Raises:
+            RedisUnavailable: The server cannot answer now, or every connection is taken.
+        """
+
 
 @contextlib.asynccontextmanager
 async def open_redis(
-    settings: RedisSettings, *, clock: Callable[[], float] = time.monotonic
+    settings: RedisSettings, *, probe: bool = False, clock: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[RedisClient]:
     """A client for the time of the block.
 
@@ -68,14 +93,26 @@ async def open_redis(
 
     Args:
         settings: Where and how long.
+        probe: Find out first, and log, which of the commands in use the server lacks; for services.
         clock: Monotonic seconds, for the breaker.
 
     Raises:
         ValueError: The URL is not a Redis URL.
     """
-    client = ServerClient(settings, clock=clock)
+    client = _client(settings, clock)
     try:
         await client.warm_up()
+        if probe:
+            with contextlib.suppress(RedisUnavailable):
+                await client.probe()
         yield client
     finally:
         await client.aclose()
+
+
+def _client(settings: RedisSettings, clock: Callable[[], float]) -> ServerClient | ClusterClient:
+    kind = Places.of(settings.url).kind
+    if kind == "cluster":
+        return ClusterClient(settings, clock=clock)
+    dialer = SentinelDialer(settings, clock=clock) if kind == "sentinel" else None
+    return ServerClient(settings, clock=clock, dialer=dialer)

@@ -10,13 +10,19 @@ import hiredis
 
 from sba_resilience.errors import RedisCommandError, RedisUnavailable
 from sba_resilience.redis.words import Reply
+from sba_telemetry import tally
 
 LATE = 0.005  # seconds a timer may be late before the event loop counts as stalled
 DRAIN = 0.001  # seconds in which the loop reads what has already arrived
+GRACE = 0.01  # seconds for a round trip after a stall: the command may have left only now
 NOT_READY = frozenset(
     {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "OOM", "MISCONF", "NOREPLICAS", "READONLY"}
 )
 _INCOMPLETE = object()
+
+_commands = tally("sba.redis.commands", description="Commands sent.").cell()
+_writes = tally("sba.redis.writes", description="Writes; commands per write are the batch.").cell()
+_failures = tally("sba.redis.failures", description="Commands without a usable answer, by reason.")
 
 
 class Owner(Protocol):
@@ -44,6 +50,10 @@ class Lane(asyncio.Protocol):
         writer: A greeted connection; the lane owns it from here.
         owner: Told about replies and the end.
         timeout: Seconds until the oldest unanswered command ends the lane.
+
+    Attributes:
+        closed: Takes no more commands.
+        server: Which server it leads to, when known.
     """
 
     __slots__ = (
@@ -58,6 +68,7 @@ class Lane(asyncio.Protocol):
         "_waiting",
         "_writer",
         "closed",
+        "server",
     )
 
     def __init__(self, writer: asyncio.StreamWriter, owner: Owner, *, timeout: float) -> None:
@@ -72,6 +83,7 @@ class Lane(asyncio.Protocol):
         self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
+        self.server: str | None = None
         writer.transport.set_protocol(self)
 
     def send(self, packed: bytes) -> asyncio.Future[Reply]:
@@ -82,8 +94,13 @@ class Lane(asyncio.Protocol):
         """
         loop = self._loop
         reply: asyncio.Future[Reply] = loop.create_future()
+        if self.closed:
+            reply.set_exception(RedisUnavailable("lost"))
+            return reply
         deadline = loop.time() + self._timeout
+        _commands.count += 1
         if self._alone and not self._waiting:
+            _writes.count += 1
             self._writer.transport.write(packed)
         else:
             if not self._buffer:
@@ -104,9 +121,15 @@ class Lane(asyncio.Protocol):
         self._disarm()
         self._writer.transport.abort()
         self._owner.lane_lost(self, failed=bool(waiting))
+        _failures.cell({"reason": reason}).count += len(waiting)
         for reply, _ in waiting:
             if not reply.done():
                 reply.set_exception(RedisUnavailable(reason))
+
+    def retire(self) -> None:
+        """Take no more commands, and end once those in flight have been answered."""
+        self._retiring = True
+        self._retire()
 
     def data_received(self, data: bytes) -> None:
         """Hand each complete reply to the caller whose turn it is."""
@@ -149,6 +172,7 @@ class Lane(asyncio.Protocol):
     def _flush(self) -> None:
         self._alone = len(self._buffer) <= 1
         if self._buffer:
+            _writes.count += 1
             self._writer.transport.write(b"".join(self._buffer))
             self._buffer.clear()
 
@@ -161,7 +185,7 @@ class Lane(asyncio.Protocol):
         if late < 0:
             self._timer = self._loop.call_at(deadline, self._check)
             return
-        grace = self._timeout if late > LATE else DRAIN
+        grace = min(self._timeout, GRACE) if late > LATE else DRAIN
         self._timer = self._loop.call_later(grace, self._expire, oldest)
 
     def _expire(self, oldest: asyncio.Future[Reply]) -> None:

@@ -5,20 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from sba_resilience.breaker import Breaker, State
 from sba_resilience.deadline import Deadline
 from sba_resilience.errors import BreakerOpen, RedisUnavailable
-from sba_resilience.redis.dial import Dialer
+from sba_resilience.redis.background import ended, in_background
+from sba_resilience.redis.clock import Sample, ServerClock
+from sba_resilience.redis.dial import Dialer, Greeted
 from sba_resilience.redis.lane import LATE, Lane
+from sba_resilience.redis.probe import Capabilities, ask
 from sba_resilience.redis.script import Script
 from sba_resilience.redis.settings import RedisSettings
-from sba_resilience.redis.streams import StreamReader
+from sba_resilience.redis.streams import ServerStreamReader, StreamReader
+from sba_resilience.redis.watch import KeyWatch, WatchBus, WatchLane
 from sba_resilience.redis.words import Reply, Word, pack
+from sba_telemetry import get_logger, tally
+
+_log = get_logger(__name__)
+_connections = tally("sba.redis.connections", description="Connections attempted, by outcome.")
+_refused = tally("sba.redis.failures", description="Commands without a usable answer, by reason.").cell(
+    {"reason": "breaker_open"}
+)
 
 PROBE_EVERY = 0.1  # seconds between probes while the server is away
+
+AnyLane = TypeVar("AnyLane", bound=Lane)
 
 
 class ServerClient:
@@ -29,11 +43,22 @@ class ServerClient:
     whatever the server answered, or failed to answer, together: many callers are one failure.
 
     Commands of one event-loop turn are executed in the order they were issued.
+
+    Args:
+        settings: Where and how long.
+        clock: Monotonic seconds.
+        dialer: Finds the server and connects to it; by default at the URL's address.
     """
 
-    def __init__(self, settings: RedisSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        dialer: Dialer | None = None,
+    ) -> None:
         self._settings = settings
-        self._dialer = Dialer(settings)
+        self._dialer = dialer or Dialer(settings, clock=clock)
         self._breaker = Breaker(
             "redis",
             failures=0.5,
@@ -44,6 +69,10 @@ class ServerClient:
             on_change=self._breaker_changed,
             clock=clock,
         )
+        self._clock = ServerClock(clock)
+        self._bus = WatchBus(self._watch_lane, self._clock, self._retire_lane)
+        self._found: Capabilities | None = None
+        self._outcome = "ok"
         self._lane: Lane | None = None
         self._lanes: set[Lane] = set()
         self._dialing: asyncio.Task[Lane] | None = None
@@ -106,7 +135,46 @@ class ServerClient:
         Args:
             block: Seconds one blocking read may last.
         """
-        return StreamReader(self, block=block)
+        return ServerStreamReader(self, block=block)
+
+    def watch(self, prefix: str, changed: Callable[[str], None]) -> KeyWatch:
+        """Hear of every change to keys that begin with `prefix`; connects in the background.
+
+        Args:
+            prefix: What the keys begin with.
+            changed: Called in the event loop with each key that anyone wrote or deleted, or that expired
+                or was evicted; it must not block.
+        """
+        return self._bus.watch(prefix, changed)
+
+    def server_time(self) -> float | None:
+        """The server's unix seconds, or None until they are known; waits for nothing."""
+        if self._lane is not None and self._clock.due():
+            self._ask_time(self._lane)
+        return self._clock.now()
+
+    async def probe(self) -> Capabilities:
+        """Find out which of the commands in use the server lacks or forbids; logged when it is news.
+
+        Raises:
+            RedisUnavailable: The server cannot answer now, or every connection is taken.
+        """
+        lane = await self.open_lane(timeout=self._settings.connect_timeout)
+        try:
+            found = await ask(lane)
+        finally:
+            lane.fail("closed")
+        if found != self._found:
+            self._found = found
+            for lacked in found.missing:
+                _log.warning(
+                    "redis lacks a feature",
+                    feature=lacked.feature,
+                    commands=lacked.commands,
+                    fallback=lacked.fallback,
+                    server=found.server,
+                )
+        return found
 
     async def open_lane(self, *, timeout: float) -> Lane:  # noqa: ASYNC109 - a limit per reply, not of this call
         """A connection of the caller's own; one of `max_connections` is always left for commands.
@@ -114,12 +182,18 @@ class ServerClient:
         Raises:
             RedisUnavailable: The server cannot be reached, or every connection is taken.
         """
+        return await self._own_lane(partial(Lane, owner=self, timeout=timeout))
+
+    async def _watch_lane(self, **listeners: Any) -> WatchLane:  # noqa: ANN401 - the lane's own arguments
+        return await self._own_lane(partial(WatchLane, owner=self, **listeners))
+
+    async def _own_lane(self, make: Callable[[asyncio.StreamWriter], AnyLane]) -> AnyLane:
         taken = self._opening + len(self._lanes - {self._lane})
         if taken >= self._settings.max_connections - 1:
             raise RedisUnavailable("busy", f"{taken} connections besides the shared one")
         self._opening += 1
         try:
-            return await self._greeted_lane(timeout)
+            return await self._greeted_lane(make)
         finally:
             self._opening -= 1
 
@@ -144,10 +218,8 @@ class ServerClient:
     async def aclose(self) -> None:
         """Close every connection; commands in flight fail with reason `closed`."""
         self._closed = True
-        tasks = [task for task in (self._dialing, self._recovery) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._bus.aclose()
+        await ended(self._dialing, self._recovery)
         for lane in tuple(self._lanes):
             lane.fail("closed")
         await asyncio.sleep(0)  # lets the event loop close the sockets
@@ -160,6 +232,7 @@ class ServerClient:
     async def _connected(self) -> Lane:
         self._check_open()
         if self._breaker.state is not State.CLOSED:
+            _refused.count += 1
             raise RedisUnavailable("breaker_open")
         dialing = self._dial()
         if not await _finished(dialing, self._settings.command_timeout):
@@ -189,18 +262,50 @@ class ServerClient:
             writer.transport.abort()
         raise RedisUnavailable("closed")
 
+    def _retire_lane(self) -> None:
+        if self._lane is not None:
+            self._lane.retire()
+
+    def _ask_time(self, lane: Lane) -> None:
+        """Learn the server's time from the answer to a command nobody waits for."""
+        sent = self._clock.clock()
+
+        def learn(asked: asyncio.Future[Reply]) -> None:
+            if not asked.cancelled() and asked.exception() is None:
+                self._clock.learn(Sample.of(asked.result(), sent, self._clock.clock()))
+
+        lane.send(pack(("TIME",))).add_done_callback(learn)
+
     def _dial(self) -> asyncio.Task[Lane]:
         if self._dialing is None or self._dialing.done():
-            self._dialing = _background(self._new_shared_lane())
+            self._dialing = in_background(self._new_shared_lane())
         return self._dialing
 
-    async def _greeted_lane(self, reply_within: float) -> Lane:
+    async def _greeted_lane(self, make: Callable[[asyncio.StreamWriter], AnyLane]) -> AnyLane:
         self._check_open()
-        writer = await self._dialer.dial()
-        self._check_open(writer)
-        lane = Lane(writer, self, timeout=reply_within)
+        greeted = await self._dial_and_tell()
+        self._check_open(greeted.writer)
+        lane = make(greeted.writer)
+        lane.server = greeted.server
         self._lanes.add(lane)
+        self._clock.learn(greeted.time)
         return lane
+
+    async def _dial_and_tell(self) -> Greeted:
+        try:
+            greeted = await self._dialer.dial()
+        except RedisUnavailable as error:
+            self._tell(error.reason)
+            raise
+        self._tell("ok")
+        return greeted
+
+    def _tell(self, outcome: str) -> None:
+        """Count an attempt to connect, and log it when it ended otherwise than the one before."""
+        _connections.cell({"outcome": outcome}).count += 1
+        if outcome != self._outcome:
+            self._outcome = outcome
+            _log.warning("redis connection", outcome=outcome, address=self.address)
 
     async def _new_shared_lane(self) -> Lane:
         try:
@@ -208,11 +313,12 @@ class ServerClient:
         except BreakerOpen:
             raise RedisUnavailable("breaker_open") from None
         try:
-            lane = await self._greeted_lane(self._settings.command_timeout)
+            lane = await self._greeted_lane(partial(Lane, owner=self, timeout=self._settings.command_timeout))
         except RedisUnavailable:
             self._breaker.record(permit, ok=False)
             raise
         self._lane = lane
+        self._bus.commands_go_to(lane.server)
         if self._breaker.state is not State.CLOSED:
             self._breaker.reset()
         return lane
@@ -223,20 +329,13 @@ class ServerClient:
         if self._lane is not None:
             self._lane.fail("breaker_open")
         if self._recovery is None or self._recovery.done():
-            self._recovery = _background(self._recover())
+            self._recovery = in_background(self._recover())
 
     async def _recover(self) -> None:
         while self._breaker.state is not State.CLOSED:
             await asyncio.sleep(max(self._breaker.retry_after, PROBE_EVERY / 10))
             with contextlib.suppress(RedisUnavailable):
                 await asyncio.shield(self._dial())
-
-
-def _background(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    with Deadline.detached():
-        task = asyncio.get_running_loop().create_task(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task
 
 
 async def _finished(task: asyncio.Task[Any], timeout: float) -> bool:  # noqa: ASYNC109 - extended after a stall

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sba_resilience.errors import RedisCommandError, RedisError, RedisUnavailable
+from sba_resilience.redis.script import Executor
 from sba_resilience.redis.words import Reply, pack
 
 if TYPE_CHECKING:
@@ -46,8 +47,49 @@ class _Position:
     last_id: str
 
 
-class StreamReader:
-    """Reads streams in order, from a position per stream.
+class StreamReader(Protocol):
+    """Reads streams in order, from a position per stream; made by `RedisClient.stream_reader`."""
+
+    @property
+    def positions(self) -> Mapping[str, str]:
+        """The id of the last entry seen, by stream."""
+
+    async def add(self, key: str, from_id: str = "$") -> None:
+        """Follow one more stream.
+
+        Args:
+            key: The stream; it need not exist yet.
+            from_id: Entries after this id; `$` is the last one at the time this returns.
+
+        Raises:
+            RedisUnavailable: `$` could not be resolved.
+        """
+
+    def remove(self, key: str) -> None:
+        """Stop following a stream; entries already read but not yet handed out are dropped."""
+
+    def follow(
+        self, positions: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[StreamEntry | Reconnected, None]:
+        """Entries as they come, for as long as the reader is open.
+
+        Args:
+            positions: Streams to add first, with the id to start after.
+
+        Yields:
+            Entries in the order of each stream, and `Reconnected` after every loss of a connection.
+
+        Raises:
+            RedisUnavailable: A `$` in `positions` could not be resolved.
+            RedisCommandError: A key is not a stream, or the user may not read it.
+        """
+
+    async def aclose(self) -> None:
+        """End `follow` and close its connections."""
+
+
+class ServerStreamReader:
+    """Reads the streams of one server by one blocking command at a time.
 
     Args:
         redis: The client whose server is read; used for short commands.
@@ -69,16 +111,12 @@ class StreamReader:
         return {key: position.last_id for key, position in self._positions.items()}
 
     async def add(self, key: str, from_id: str = "$") -> None:
-        """Follow one more stream.
-
-        Args:
-            key: The stream; it need not exist yet.
-            from_id: Entries after this id; `$` is the last one at the time this returns.
+        """Follow one more stream, after `from_id`.
 
         Raises:
             RedisUnavailable: `$` could not be resolved.
         """
-        resolved = await self._last_id(key) if from_id == "$" else from_id
+        resolved = await last_id(self._redis, key) if from_id == "$" else from_id
         self._positions[key] = _Position(resolved)
         self._changed.set()
 
@@ -89,14 +127,8 @@ class StreamReader:
 
     async def follow(
         self, positions: Mapping[str, str] | None = None
-    ) -> AsyncIterator[StreamEntry | Reconnected]:
-        """Entries as they come, for as long as the reader is open.
-
-        Args:
-            positions: Streams to add first, with the id to start after.
-
-        Yields:
-            Entries in the order of each stream, and `Reconnected` after every loss of the connection.
+    ) -> AsyncGenerator[StreamEntry | Reconnected, None]:
+        """Entries as they come, and `Reconnected` after every loss of the connection.
 
         Raises:
             RedisUnavailable: A `$` in `positions` could not be resolved.
@@ -118,10 +150,6 @@ class StreamReader:
         self._changed.set()
         self._drop()
 
-    async def _last_id(self, key: str) -> str:
-        newest = await self._redis.execute("XREVRANGE", key, "+", "-", "COUNT", 1)
-        return str(newest[0][0], "ascii") if newest else "0-0"
-
     async def _connect(self) -> int:
         self._drop()
         attempts = 0
@@ -130,8 +158,9 @@ class StreamReader:
             try:
                 self._lane = await self._redis.open_lane(timeout=self._block + 1.0)
                 self._connection_id = await _connection_id(self._lane)
-            except RedisUnavailable:
-                await asyncio.sleep(random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**attempts)))  # noqa: S311 - jitter
+            except RedisUnavailable as error:
+                self._closed |= error.reason == "closed"
+                await asyncio.sleep(backoff(attempts))
             else:
                 break
         return attempts
@@ -159,7 +188,7 @@ class StreamReader:
         ids = (position.last_id for position in following.values())
         reading = self._lane.send(pack((*words, *following, *ids)))
         await self._until_read_or_changed(reading)
-        return _entries_of(await reading)
+        return entries_of(await reading)
 
     async def _until_read_or_changed(self, reading: asyncio.Future[Reply]) -> None:
         changed = asyncio.ensure_future(self._changed.wait())
@@ -191,10 +220,22 @@ async def _connection_id(lane: Lane) -> int | None:
         return None
 
 
-def _entries_of(reply: Reply) -> list[StreamEntry]:
+async def last_id(redis: Executor, key: str) -> str:
+    """The id of a stream's newest entry, or one before all of them."""
+    newest = await redis.execute("XREVRANGE", key, "+", "-", "COUNT", 1)
+    return str(newest[0][0], "ascii") if newest else "0-0"
+
+
+def backoff(attempts: int) -> float:
+    """Seconds to wait after that many attempts to connect in a row."""
+    return random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2 ** min(attempts, 10)))  # noqa: S311 - jitter
+
+
+def entries_of(reply: Reply) -> list[StreamEntry]:
+    """The entries in a reply to XREAD."""
     return [
         StreamEntry(str(key, "utf-8"), str(entry_id, "ascii"), _fields(words))
-        for key, entries in reply or ()
+        for key, entries in (reply or ())
         for entry_id, words in entries
     ]
 
