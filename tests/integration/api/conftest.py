@@ -107,6 +107,10 @@ def settings(database_urls: Urls, redis_url: str, issuer: Issuer) -> ApiSettings
         address_limit=1_000_000,
         tenant_limit=1_000_000,
         user_limit=1_000_000,
+        run_limit=1_000_000,
+        document_limit=1_000_000,
+        search_limit=1_000_000,
+        tool_limit=1_000_000,
     )
 
 

@@ -6,10 +6,12 @@ from ipaddress import ip_network
 import psycopg
 import pytest
 
-from sba_api.dependencies import _limits
-from sba_ratelimit import Limit, Limiter
+from sba_api.app import create_app
+from sba_api.limits import ROUTES, caller_limits
+from sba_ratelimit import Limiter
 from sba_resilience.errors import RedisCommandError
-from tests.integration.api.conftest import serving
+from tests.integration.api.conftest import serving, v1_routes
+from tests.integration.resilience.faults import Server
 
 
 def limited(settings, **limits):
@@ -132,8 +134,74 @@ async def test_a_refund_that_fails_changes_no_answer(settings, revoked, monkeypa
     assert "limit.not_refunded" in caplog.text
 
 
-def test_the_tenants_limits_share_a_hash_slot(tenants):
-    limits = _limits(tenants[0].id, tenants[0].user, 5, 5)
-    assert all(isinstance(limit, Limit) for limit in limits)
+def test_a_callers_limits_share_a_hash_slot(settings, tenants):
+    limits = caller_limits(settings)(tenants[0].id, tenants[0].user, "POST /v1/runs").all
+    assert [limit.name for limit in limits] == ["tenant", "user", "route"]
     assert len({limit.redis_key.partition("}")[0] for limit in limits}) == 1
-    assert len({limit.redis_key for limit in limits}) == 2
+    assert len({limit.redis_key for limit in limits}) == 3
+
+
+def test_every_route_that_has_a_limit_of_its_own_is_there(settings):
+    served = {f"{method} {route.path}" for method, route in v1_routes(create_app(settings))}
+    assert set(ROUTES) <= served
+    assert all(isinstance(getattr(settings, name), int) for name in ROUTES.values())
+
+
+async def test_a_route_has_a_limit_of_its_own_for_each_user(settings, acme, globex):
+    search = {"json": {"query": "refunds"}}
+    async with serving(limited(settings, search_limit=2)) as api:
+        answers = [await api.post("/v1/knowledge/search", headers=acme, **search) for _ in range(3)]
+        other_route = await flood(api, acme, 1)
+        other_user = await api.post("/v1/knowledge/search", headers=globex, **search)
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert '"route";q=2;w=60' in answers[-1].headers["ratelimit-policy"]
+    assert '"route";r=1' in answers[0].headers["ratelimit"]
+    assert other_route[0].status_code == other_user.status_code == 200
+    assert '"route"' not in other_route[0].headers["ratelimit"]
+
+
+async def test_a_denied_route_takes_nothing_from_tenant_and_user(settings, acme):
+    async with serving(limited(settings, run_limit=1, tenant_limit=4, user_limit=4)) as api:
+        posts = [await api.post("/v1/runs", headers=acme, json={"prompt": "x"}) for _ in range(9)]
+        reads = await flood(api, acme, 4)
+    assert [answer.status_code for answer in posts] == [202] + [429] * 8
+    assert [answer.status_code for answer in reads] == [200, 200, 200, 429]
+
+
+async def test_every_answer_names_the_limits_of_its_address_once(settings, acme):
+    async with serving(limited(settings, address_limit=50, tenant_limit=10)) as api:
+        unknown, known = await api.get("/v1/nothing"), await api.get("/v1/runs", headers=acme)
+        page = await api.get("/docs")
+    for answer in (unknown, known, page):
+        fields = [name for name, _ in answer.headers.raw if name.lower().startswith(b"ratelimit")]
+        assert len(fields) == len(set(fields)) == 2
+        assert answer.headers["ratelimit-policy"].count('"address";q=50;w=60') == 1
+    assert '"tenant";r=9' in known.headers["ratelimit"]
+
+
+async def test_metrics_show_how_checks_ended(settings, acme):
+    async with serving(limited(settings, user_limit=1)) as api:
+        await flood(api, acme, 3)
+        shown = (await api.get("/metrics")).text
+    lines = [line for line in shown.splitlines() if line.startswith("sba_ratelimit_")]
+    assert any('outcome="allowed"' in line for line in lines)
+    assert any('outcome="denied"' in line for line in lines)
+    assert not any(str(part) in shown for part in ("192.0.2", "tenant_id"))
+
+
+async def test_closed_limits_answer_503_while_redis_is_away_and_never_speak_of_a_quota(
+    settings, acme, tmp_path
+):
+    server = Server(tmp_path / "valkey")
+    server.start()
+    away = limited(settings, rate_limit_outage="closed", redis_url=type(settings.redis_url)(server.url))
+    async with serving(away) as api:
+        assert (await flood(api, acme, 1))[0].status_code == 200
+        server.kill()
+        denied = (await flood(api, acme, 1))[0]
+        healthy = await api.get("/healthz")
+    assert denied.status_code == 503
+    assert denied.json()["code"] == "limits_unavailable"
+    assert denied.headers["retry-after"] == "1"
+    assert "ratelimit" not in denied.headers
+    assert healthy.status_code == 200

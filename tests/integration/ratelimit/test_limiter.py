@@ -6,21 +6,23 @@ import asyncio
 
 import pytest
 
-from sba_ratelimit import CostTooLarge, Decision, Limit, Limiter
+from sba_ratelimit import Concurrency, CostTooLarge, Decision, Limit, Limiter
 from sba_resilience.redis import RedisClient, RedisSettings, open_redis
 from tests.integration.resilience.faults import eventually
 
 SLOW = Limit(3, per=3600, key=("tenant", "t"), name="tenant")
 OTHER = Limit(10, per=3600, key=("tenant", "t", "user", "u"), name="user")
+SLIDING = Limit(3, per=3600, key=("tenant", "t"), name="sliding", algorithm="sliding_window")
 
 
 def remaining(decision: Decision) -> list[int]:
     return [state.remaining for state in decision.limits]
 
 
-async def commands(redis: RedisClient) -> int:
-    info = (await redis.execute("INFO", "stats")).decode()
-    return int(info.split("total_commands_processed:")[1].split()[0])
+async def scripts(redis: RedisClient) -> int:
+    """Scripts the server has run; the connection that watches keys sends commands of its own."""
+    stats = (await redis.execute("INFO", "commandstats")).decode()
+    return int(stats.split("cmdstat_evalsha:calls=")[1].split(",")[0])
 
 
 async def test_a_burst_is_admitted_and_the_next_one_denied(limiter: Limiter) -> None:
@@ -44,11 +46,9 @@ async def test_a_denial_takes_nothing_from_the_other_limits(limiter: Limiter) ->
 async def test_any_number_of_limits_is_one_command(redis: RedisClient, limiter: Limiter) -> None:
     limits = [Limit(9, per=9, key=("tenant", "t"), name=f"l{n}") for n in range(8)]
     await limiter.check(limits)
-    clients = (await redis.execute("INFO", "commandstats")).decode()
-    before = int(clients.split("cmdstat_evalsha:calls=")[1].split(",")[0])
+    before = await scripts(redis)
     await limiter.check(limits)
-    clients = (await redis.execute("INFO", "commandstats")).decode()
-    assert int(clients.split("cmdstat_evalsha:calls=")[1].split(",")[0]) == before + 1
+    assert await scripts(redis) == before + 1
 
 
 async def test_a_cost_is_taken_whole_or_not_at_all(limiter: Limiter) -> None:
@@ -146,14 +146,82 @@ async def test_another_plan_applies_at_the_next_check(limiter: Limiter) -> None:
     assert (await limiter.check([SLOW])).allowed
 
 
-@pytest.mark.parametrize("stored", ["9007199254740991", "1e300", "text", "-5", ""])
-async def test_a_damaged_key_heals(redis: RedisClient, limiter: Limiter, stored: str) -> None:
+@pytest.mark.parametrize("stored", ["9007199254740991", "1e300", "text", "-5", "", "nan", "inf"])
+@pytest.mark.parametrize("mixed", [False, True])
+async def test_a_damaged_key_heals(redis: RedisClient, limiter: Limiter, stored: str, *, mixed: bool) -> None:
+    limits = [SLOW, SLIDING] if mixed else [SLOW]
     await redis.execute("SET", SLOW.redis_key, stored)
-    decision = await limiter.check([SLOW])
+    decision = await limiter.check(limits)
     assert not decision.outage
     assert decision.retry_after <= 3600 / 3
     assert await limiter.refund([SLOW], cost=3)
-    assert (await limiter.check([SLOW])).allowed
+    assert (await limiter.check(limits)).allowed
+
+
+@pytest.mark.parametrize(
+    "stored",
+    ["9007199254740991:2", "9" * 400 + ":1", "1795000000000000:" + "9" * 400, "text", "::", "-5:-5", ""],
+)
+async def test_a_damaged_window_heals(redis: RedisClient, limiter: Limiter, stored: str) -> None:
+    await redis.execute("SET", SLIDING.redis_key, stored)
+    decision = await limiter.check([SLIDING], cost=3)
+    assert not decision.outage
+    assert decision.retry_after <= 3600
+    if not decision.allowed:
+        assert (await limiter.peek([SLIDING], cost=3)).retry_after < decision.retry_after
+    assert await limiter.refund([SLIDING], cost=3)
+    assert (await limiter.check([SLIDING], cost=3)).allowed
+
+
+@pytest.mark.parametrize("limit", [SLOW, SLIDING], ids=["gcra", "sliding_window"])
+async def test_a_key_of_another_type_is_replaced(redis: RedisClient, limiter: Limiter, limit: Limit) -> None:
+    await redis.execute("SADD", limit.redis_key, "a")
+    assert await limiter.refund([limit])
+    assert (await limiter.check([limit])).remaining == 2
+    await redis.execute("DEL", limit.redis_key)
+    await redis.execute("SADD", limit.redis_key, "a")
+    await limiter.reset([limit])
+    assert (await limiter.check([limit])).remaining == 2
+
+
+async def test_a_sliding_window_is_taken_refunded_and_reset(limiter: Limiter) -> None:
+    assert [(await limiter.check([SLIDING])).remaining for _ in range(3)] == [2, 1, 0]
+    denied = await limiter.check([SLIDING, OTHER])
+    assert not denied.allowed
+    assert 3590 < denied.retry_after <= 3600
+    assert remaining(await limiter.peek([OTHER])) == [10]
+    assert await limiter.refund([SLIDING], cost=2)
+    assert (await limiter.check([SLIDING], cost=2)).allowed
+    await limiter.reset([SLIDING])
+    assert (await limiter.check([SLIDING], cost=3)).allowed
+
+
+async def test_fifty_limits_of_both_algorithms_are_decided_together(limiter: Limiter) -> None:
+    limits = [
+        Limit(2, per=60, key=("tenant", "t"), name=f"l{n}", algorithm="sliding_window" if n % 2 else "gcra")
+        for n in range(50)
+    ]
+    assert remaining(await limiter.check(limits)) == [1] * 50
+    assert not (await limiter.check([*limits, SLOW], cost=2)).allowed
+    assert remaining(await limiter.check(limits)) == [0] * 50
+
+
+async def test_a_forgotten_script_is_sent_again(redis: RedisClient, limiter: Limiter) -> None:
+    for _ in range(2):
+        assert (await limiter.check([SLOW, SLIDING])).allowed
+        assert (await limiter.check([OTHER])).allowed
+        await redis.execute("SCRIPT", "FLUSH")
+        assert await limiter.refund([OTHER])
+        async with limiter.hold([Concurrency(1, key=("k",))]) as hold:
+            await redis.execute("SCRIPT", "FLUSH")
+            assert hold.allowed
+
+
+async def test_an_evicted_key_counts_anew(redis: RedisClient, limiter: Limiter) -> None:
+    for _ in range(3):
+        await limiter.check([SLOW, SLIDING])
+    await redis.execute("DEL", SLOW.redis_key, SLIDING.redis_key)
+    assert remaining(await limiter.check([SLOW, SLIDING])) == [2, 2]
 
 
 async def test_a_denied_key_is_answered_without_a_command(redis: RedisClient) -> None:
@@ -161,9 +229,9 @@ async def test_a_denied_key_is_answered_without_a_command(redis: RedisClient) ->
     for _ in range(3):
         await limiter.check([SLOW])
     asked = await limiter.check([SLOW, OTHER])
-    before = await commands(redis)
+    before = await scripts(redis)
     remembered = [await limiter.check([SLOW, OTHER]) for _ in range(100)]
-    assert await commands(redis) == before + 1
+    assert await scripts(redis) == before
     assert not any(decision.allowed for decision in remembered)
     assert all(decision.retry_after <= asked.retry_after for decision in remembered)
     assert remembered[0].headers()[0] == ("RateLimit-Policy", '"tenant";q=3;w=3600')

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sba_ratelimit import Decision, Limit, Limiter
-from sba_resilience.redis import RedisSettings, open_redis
+from sba_resilience.redis import RedisSettings, RedisUnavailable, open_redis
 from tests.integration.resilience.faults import Server, eventually
 
 OPEN = Limit(1, per=60, key=("ip", "a"), name="open", on_outage="open")
@@ -53,17 +53,55 @@ async def test_peeking_in_an_outage_takes_nothing(cut_off: Limiter) -> None:
         assert (await cut_off.peek([LOCAL])).remaining == 2
 
 
-async def test_a_refund_in_an_outage_says_that_it_did_not_happen(cut_off: Limiter) -> None:
+async def test_a_refund_in_an_outage_gives_back_what_was_counted_here_and_says_so(cut_off: Limiter) -> None:
     assert await cut_off.refund([OPEN]) is False
+    for _ in range(5):
+        assert (await cut_off.check([LOCAL], cost=2)).allowed
+        assert await cut_off.refund([LOCAL], cost=2) is False
+    assert not (await cut_off.check([LOCAL], cost=2)).remaining
 
 
-async def test_a_refused_script_is_an_outage_too(server: Server) -> None:
+async def test_a_reset_in_an_outage_reaches_what_was_counted_here_and_is_an_error(cut_off: Limiter) -> None:
+    assert (await cut_off.check([LOCAL], cost=2)).allowed
+    with pytest.raises(RedisUnavailable):
+        await cut_off.reset([LOCAL])
+    assert (await cut_off.check([LOCAL], cost=2)).allowed
+
+
+async def test_a_refused_script_is_an_outage_too_and_is_not_logged_at_each_check(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     async with open_redis(RedisSettings(server.url, command_timeout=2.0)) as redis:
         limiter = Limiter(redis)
         await redis.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
-        assert (await limiter.check([CLOSED])).outage
+        for _ in range(5):
+            assert (await limiter.check([CLOSED])).outage
+            assert not await limiter.refund([CLOSED])
+        assert [record.name for record in caplog.records if "NOPERM" in record.getMessage()] == [
+            "sba_ratelimit.outage"
+        ]
         await redis.execute("ACL", "SETUSER", "default", "+@all")
         assert not (await limiter.check([CLOSED])).outage
+
+
+async def test_a_full_server_is_an_outage_too(server: Server) -> None:
+    async with open_redis(RedisSettings(server.url, command_timeout=2.0)) as redis:
+        limiter = Limiter(redis)
+        await redis.execute("CONFIG", "SET", "maxmemory", "1", "maxmemory-policy", "noeviction")
+        assert (await limiter.check([CLOSED])).outage
+        assert not await limiter.refund([LOCAL])
+        await redis.execute("CONFIG", "SET", "maxmemory", "0")
+        assert not (await limiter.check([CLOSED])).outage
+
+
+async def test_what_was_counted_here_does_not_count_once_redis_is_back(server: Server) -> None:
+    async with open_redis(RedisSettings(server.url, command_timeout=2.0)) as redis:
+        limiter = Limiter(redis)
+        await redis.execute("ACL", "SETUSER", "default", "-evalsha", "-eval")
+        assert not (await limiter.check([LOCAL], cost=10)).remaining
+        assert not (await limiter.check([LOCAL])).allowed
+        await redis.execute("ACL", "SETUSER", "default", "+@all")
+        assert (await limiter.check([LOCAL])).remaining == 9
 
 
 async def test_a_frozen_server_never_delays_a_check_for_long_and_counting_resumes(server: Server) -> None:

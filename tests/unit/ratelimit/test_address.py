@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sba_ratelimit import client_address
+from sba_ratelimit.address import LONGEST_CHAIN
 
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
+PEER = "10.0.0.1"
 
 
-def scope(peer: str | None, *forwarded: str) -> dict[str, object]:
-    return {
-        "client": (peer, 1234) if peer is not None else None,
-        "headers": [(b"X-Forwarded-For", value.encode("latin-1")) for value in forwarded],
-    }
+def scope(peer: str | None, *forwarded: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> dict[str, object]:
+    lines = [(b"X-Forwarded-For", value.encode("latin-1")) for value in forwarded]
+    return {"client": (peer, 1234) if peer is not None else None, "headers": [*more, *lines]}
 
 
 @pytest.mark.parametrize(
@@ -25,16 +26,31 @@ def scope(peer: str | None, *forwarded: str) -> dict[str, object]:
     [
         ("198.51.100.7", [], "198.51.100.7"),
         ("198.51.100.7", ["203.0.113.9"], "198.51.100.7"),
-        ("10.0.0.1", [], "10.0.0.1"),
-        ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["1.1.1.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
-        ("10.0.0.1", ["1.1.1.1", "203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["203.0.113.9:4711"], "203.0.113.9"),
-        ("10.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::/64"),
-        ("10.0.0.1", ["2001:db8:0:1:2:3:4:5"], "2001:db8:0:1::/64"),
-        ("10.0.0.1", ["203.0.113.9, unknown"], "10.0.0.1"),
-        ("10.0.0.1", ["203.0.113.9,"], "10.0.0.1"),
+        (PEER, [], PEER),
+        (PEER, ["203.0.113.9"], "203.0.113.9"),
+        (PEER, ["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
+        (PEER, ["1.1.1.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
+        (PEER, ["1.1.1.1", "203.0.113.9"], "203.0.113.9"),
+        (PEER, ["1.1.1.1", "203.0.113.9", "10.9.9.9, 10.9.9.8"], "203.0.113.9"),
+        (PEER, ["10.2.2.2, 10.3.3.3"], "10.2.2.2"),
+        (PEER, ["203.0.113.9:4711"], "203.0.113.9"),
+        (PEER, ["[2001:db8::1]:4711"], "2001:db8::/64"),
+        (PEER, ["[2001:db8::1]"], "2001:db8::/64"),
+        (PEER, ["2001:db8:0:1:2:3:4:5"], "2001:db8:0:1::/64"),
+        (PEER, ["::ffff:203.0.113.9"], "203.0.113.9"),
+        (PEER, ["[::ffff:203.0.113.9]:80"], "203.0.113.9"),
+        (PEER, ["2001:db8::1%eth0"], "2001:db8::/64"),
+        (PEER, ["203.0.113.9, unknown"], PEER),
+        (PEER, ["203.0.113.9, _hidden"], PEER),
+        (PEER, ["203.0.113.9,"], PEER),
+        (PEER, ["203.0.113.9", ""], PEER),
+        (PEER, ["[203.0.113.9]:80"], PEER),
+        (PEER, ["203.0.113.9:port"], PEER),
+        (PEER, ["203.0.113.9:"], PEER),
+        (PEER, ["[2001:db8::1]x"], PEER),
+        (PEER, ["010.0.0.9"], PEER),
+        (PEER, ["203.0.113.9\x00"], PEER),
+        (PEER, ["203.0.113.\xb2"], PEER),
         ("fd00::1", ["203.0.113.9"], "203.0.113.9"),
         ("::ffff:10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
         ("::ffff:198.51.100.7", [], "198.51.100.7"),
@@ -49,23 +65,81 @@ def test_the_nearest_address_no_proxy_of_ours_wrote(
     assert client_address(scope(peer, *forwarded), TRUSTED) == expected
 
 
+@pytest.mark.parametrize(
+    "name", [b"forwarded", b"x-real-ip", b"true-client-ip", b"cf-connecting-ip", b"x-forwarded-for2"]
+)
+def test_no_other_header_is_ever_believed(name: bytes) -> None:
+    forged = ((name, b"for=1.1.1.1"), (name, b"1.1.1.1"))
+    assert client_address(scope(PEER, "203.0.113.9", more=forged), TRUSTED) == "203.0.113.9"
+    assert client_address(scope(PEER, more=forged), TRUSTED) == PEER
+
+
 @given(st.text(alphabet=st.characters(max_codepoint=255), max_size=80))
 def test_a_client_that_reaches_us_directly_cannot_choose_its_address(written: str) -> None:
     assert client_address(scope("198.51.100.7", written), TRUSTED) == "198.51.100.7"
     assert client_address(scope("198.51.100.7", written), []) == "198.51.100.7"
 
 
-HOP = st.sampled_from(["10.1.2.3", "8.8.8.8", "fd00::9", "2001:db8::5", "::ffff:10.0.0.1"])
-JUNK = st.text(alphabet="0123456789abcdef.:[],% x", max_size=30)
+OURS = st.sampled_from(["10.1.2.3", "fd00::9", "::ffff:10.0.0.1", "[fd00::8]:443", "10.9.9.9:80"])
+ADDRESS = st.ip_addresses().map(str)
+JUNK = st.text(alphabet=st.characters(max_codepoint=255), max_size=40)
+HOP = OURS | ADDRESS | JUNK
+LINES = st.lists(st.lists(HOP, max_size=6).map(", ".join), max_size=4)
+CLIENT = st.ip_addresses().filter(lambda found: not any(found in network for network in TRUSTED))
+PADDING = st.sampled_from(["", " ", "\t", "  "])
 
 
-@given(st.lists(HOP | JUNK, max_size=8))
-def test_what_stands_before_the_entry_our_proxy_appended_is_never_believed(written: list[str]) -> None:
-    forwarded = ", ".join([*written, "203.0.113.9"])
-    assert client_address(scope("10.0.0.1", forwarded), TRUSTED) == "203.0.113.9"
+def grouped(address: str) -> str:
+    return client_address({"client": (address, 1)}, [])
 
 
-@given(st.lists(HOP | JUNK, max_size=8), st.lists(HOP | JUNK, max_size=3))
-def test_any_header_gives_an_address_or_network(one: list[str], other: list[str]) -> None:
-    found = client_address(scope("10.0.0.1", ",".join(one), ",".join(other)), TRUSTED)
+HONEST = st.tuples(CLIENT, st.lists(OURS, max_size=LONGEST_CHAIN - 1), PADDING, st.sampled_from([",", "\n"]))
+
+
+@given(LINES, JUNK, HONEST)
+def test_nothing_left_of_the_first_untrusted_hop_has_any_influence(
+    written: list[str], before: str, appended: tuple[object, list[str], str, str]
+) -> None:
+    client, proxies, padding, between = appended
+    honest = between.join(f"{padding}{hop}{padding}" for hop in (str(client), *proxies))
+    lines = f"{before.replace(between, '')},{honest}".split("\n")
+    assert client_address(scope(PEER, *written, *lines), TRUSTED) == grouped(str(client))
+
+
+@given(LINES, st.sampled_from(["unknown", "", "_x", "1.2.3", "999.1.1.1", "a" * 200, "[::1", "1.1.1.1:x"]))
+def test_an_entry_that_is_no_address_ends_the_search_at_who_wrote_it(written: list[str], entry: str) -> None:
+    assert client_address(scope(PEER, *written, f"{entry}, 10.4.4.4"), TRUSTED) == "10.4.4.4"
+
+
+@given(LINES)
+def test_any_header_gives_an_address_or_network(written: list[str]) -> None:
+    found = client_address(scope(PEER, *written), TRUSTED)
     assert ip_network(found).prefixlen in (32, 64)
+
+
+@given(st.integers(1, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_a_customer_cannot_leave_its_network_by_changing_address(network: int, one: int, other: int) -> None:
+    assert len({grouped(str(IPv6Address((network << 64) | host))) for host in (one, other)}) == 1
+
+
+def test_the_work_is_bounded_however_long_the_header_is() -> None:
+    class Counted(list[object]):
+        looked = 0
+
+        def __iter__(self) -> Iterator[object]:
+            type(self).looked += 1
+            return super().__iter__()
+
+    trusted = Counted(TRUSTED)
+    endless = ", ".join(["10.1.1.1"] * 100_000)
+    assert client_address(scope(PEER, "1.1.1.1", endless), trusted) == "10.1.1.1"
+    assert Counted.looked <= LONGEST_CHAIN + 2
+    assert client_address(scope(PEER, "1" * 1_000_000), TRUSTED) == PEER
+
+
+def test_the_search_goes_through_no_more_hops_than_it_says() -> None:
+    chain = ["203.0.113.9", *["10.1.1.1"] * (LONGEST_CHAIN - 1)]
+    assert client_address(scope(PEER, ",".join(chain)), TRUSTED) == "203.0.113.9"
+    assert (
+        client_address(scope(PEER, ",".join(["203.0.113.9", *chain[1:], "10.2.2.2"])), TRUSTED) == "10.1.1.1"
+    )

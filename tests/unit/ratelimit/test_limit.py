@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+from enum import StrEnum
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sba_ratelimit import Limit
+from sba_ratelimit import Limit, Quota
+from sba_ratelimit.key import hash_tag
 
 PART = st.text(alphabet=":{}%ab/ é", min_size=1, max_size=6)
 KEYS = st.lists(PART, min_size=1, max_size=4).map(tuple)
@@ -50,6 +53,39 @@ def test_a_unit_returns_no_sooner_than_the_rate_allows() -> None:
     assert Limit(1_000_000, per=1, key=("k",)).unit == 1
 
 
+def test_keys_that_are_equal_are_stored_in_one_place() -> None:
+    class Kind(StrEnum):
+        USER = "user"
+
+    same = [Limit(1, per=1, key=key) for key in ((Kind.USER, 1), ("user", True), ("user", 1))]
+    assert {limit.redis_key for limit in same} == {"sba:rl:{user:1}:default"}
+    assert len(set(same)) == 1
+
+
+def test_the_algorithms_do_not_share_a_place() -> None:
+    sliding = Limit(1, per=1, key=("ip", "a"), algorithm="sliding_window")
+    assert sliding.redis_key == "sba:rls:{ip:a}:default"
+    assert sliding.stored == Limit(1, per=1, key=("ip", "a")).stored
+
+
+def test_limits_are_equal_by_quota_and_key() -> None:
+    one, other = (Limit(10, per=60, key=("tenant", TENANT), name="a") for _ in range(2))
+    assert one == other == Limit.of(Quota(10, per=60, name="a"), "tenant", TENANT)
+    assert hash(one) == hash(other)
+    assert one.quota is other.quota
+    assert one != Limit(10, per=60, key=("tenant", TENANT), name="a", on_outage="closed")
+    assert one != Limit(11, per=60, key=("tenant", TENANT), name="a")
+    assert one != Limit(10, per=60, key=("tenant", "other"), name="a")
+    with pytest.raises(FrozenInstanceError):
+        one.key = ("tenant", "other")  # type: ignore[misc]
+    with pytest.raises(ValueError, match="at least one part"):
+        Limit.of(one.quota)
+
+
+def test_the_hash_tag_is_what_redis_takes() -> None:
+    assert hash_tag(Limit(1, per=1, key=("a", "b", "c")).redis_key) == "a:b"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -63,11 +99,14 @@ def test_a_unit_returns_no_sooner_than_the_rate_allows() -> None:
         {"key": ()},
         {"key": ("tenant", "")},
         {"name": ""},
+        {"on_outage": "opne"},
+        {"algorithm": "fixed_window"},
+        {"algorithm": "sliding_window", "burst": 3},
         {"name": 'a"b'},
         {"name": "a\r\nSet-Cookie: x"},
         {"name": "é"},
     ],
 )
 def test_a_limit_that_cannot_be_kept_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"must|most|least|is"):
+    with pytest.raises(ValueError, match=r"must|most|least|is|has no"):
         Limit(**({"count": 1, "per": 1, "key": ("k",)} | wrong))

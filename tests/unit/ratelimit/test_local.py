@@ -1,11 +1,12 @@
-"""Counting in this process while Redis is away, and remembering denials."""
+"""Counting in this process while Redis is away."""
 
 from __future__ import annotations
 
+import pytest
+
 from sba_ratelimit import Limit, LimitState
-from sba_ratelimit.decision import together
-from sba_ratelimit.denied import DeniedKeys
-from sba_ratelimit.gcra import LocalCounters
+from sba_ratelimit.limit import Algorithm
+from sba_ratelimit.local import LocalCounters
 
 LIMIT = Limit(10, per=10, key=("ip", "a"))
 
@@ -61,51 +62,37 @@ def test_the_key_unused_for_longest_is_forgotten() -> None:
     assert counters.look(three, 1).retry_after > 0
 
 
-def denial(limit: Limit, wait: float) -> LimitState:
-    return LimitState(limit, 0, wait + 1, wait)
-
-
-def test_a_denial_holds_until_its_key_could_be_admitted() -> None:
+def test_a_sliding_share_is_never_exceeded_in_any_window() -> None:
     clock = Clock()
-    denied = DeniedKeys(size=10, longest=60, clock=clock)
-    denied.remember(together([denial(LIMIT, 0.5)]), 1)
-    clock.now += 0.4
-    found = denied.find([LIMIT], 1)
-    assert found is not None
-    assert abs(found.retry_after - 0.1) < 1e-9
-    clock.now += 0.1
-    assert denied.find([LIMIT], 1) is None
+    counters = LocalCounters(nodes=2, size=10, clock=clock)
+    sliding = Limit(10, per=10, key=("ip", "a"), algorithm="sliding_window")
+    assert admitted(counters, sliding, 3) == 3
+    clock.now += 4
+    assert admitted(counters, sliding, 9) == 2
+    assert counters.look(sliding, 1).retry_after == 6.0
+    assert counters.look(sliding, 4).retry_after == 10.0
+    clock.now += 6
+    assert admitted(counters, sliding, 9) == 3
+    assert counters.look(sliding, 0) == LimitState(sliding, 0, 10.0, 0.0)
 
 
-def test_a_denial_is_asked_again_after_the_longest_time() -> None:
-    clock = Clock()
-    denied = DeniedKeys(size=10, longest=1.0, clock=clock)
-    denied.remember(together([denial(LIMIT, 30)]), 1)
-    clock.now += 1.0
-    assert denied.find([LIMIT], 1) is None
+@pytest.mark.parametrize("algorithm", ["gcra", "sliding_window"])
+def test_a_refund_and_a_reset_reach_what_was_counted_here(algorithm: Algorithm) -> None:
+    counters = LocalCounters(nodes=1, size=10, clock=Clock())
+    limit = Limit(10, per=10, key=("ip", "a"), algorithm=algorithm)
+    counters.refund([limit], 5)
+    counters.take([limit], 4)
+    counters.take([limit], 3)
+    counters.refund([limit], 5)
+    assert counters.look(limit, 1).remaining == 8
+    counters.refund([limit], 9)
+    assert counters.look(limit, 1).remaining == 10
+    counters.take([limit], 9)
+    counters.reset([limit])
+    assert counters.look(limit, 1).remaining == 10
 
 
-def test_a_smaller_cost_or_another_plan_is_not_denied_by_memory() -> None:
-    denied = DeniedKeys(size=10, longest=60, clock=Clock())
-    denied.remember(together([denial(LIMIT, 30)]), 5)
-    assert denied.find([LIMIT], 4) is None
-    assert denied.find([LIMIT], 5) is not None
-    assert denied.find([LIMIT], 6) is not None
-    assert denied.find([Limit(20, per=10, key=("ip", "a"))], 5) is None
-
-
-def test_only_the_limits_that_denied_are_remembered_and_they_can_be_forgotten() -> None:
-    other = Limit(1, per=1, key=("ip", "b"))
-    denied = DeniedKeys(size=10, longest=60, clock=Clock())
-    denied.remember(together([denial(LIMIT, 30), LimitState(other, 1, 0, 0)]), 1)
-    assert denied.find([other], 1) is None
-    denied.forget([LIMIT, other])
-    assert denied.find([LIMIT], 1) is None
-
-
-def test_memory_is_bounded() -> None:
-    denied = DeniedKeys(size=2, longest=60, clock=Clock())
-    limits = [Limit(1, per=10, key=("ip", name)) for name in "abc"]
-    for limit in limits:
-        denied.remember(together([denial(limit, 30)]), 1)
-    assert [denied.find([limit], 1) is not None for limit in limits] == [False, True, True]
+def test_another_plan_starts_anew() -> None:
+    counters = LocalCounters(nodes=1, size=10, clock=Clock())
+    counters.take([LIMIT], 10)
+    assert counters.look(Limit(20, per=10, key=("ip", "a")), 1).remaining == 20

@@ -10,11 +10,12 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.responses import HTMLResponse
 
-from sba_api import docs, problems
-from sba_api.middleware import AddressLimit, BodyLimit, Cors, Observe, TimeLimit
-from sba_api.resources import open_resources
+from sba_api import docs, limits, problems
+from sba_api.middleware import BodyLimit, Cors, Observe, TimeLimit
+from sba_api.resources import limiter_of, open_resources
 from sba_api.routes import ROUTERS
 from sba_api.settings import ApiSettings
+from sba_ratelimit import RateLimitMiddleware
 
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 """FastAPI's own: `Observe` does that work, with our labels and redaction."""
@@ -71,6 +72,12 @@ def _add_docs(app: FastAPI) -> None:
 def _add_middleware(app: FastAPI, settings: ApiSettings) -> None:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(TimeLimit, seconds=settings.request_timeout)
-    app.add_middleware(AddressLimit, per_minute=settings.address_limit, trusted=settings.trusted_proxies)
+    app.add_middleware(
+        RateLimitMiddleware,
+        limiter=limiter_of,
+        limits=limits.address_limits(settings),
+        denied=limits.refusal,
+        exempt=limits.EXEMPT,
+    )
     app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(Observe, docs_policy=docs.POLICY)

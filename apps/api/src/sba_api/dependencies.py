@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, cast
 from uuid import UUID
 
@@ -13,13 +12,14 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import Scope
 
+from sba_api.limits import CallerLimits
 from sba_api.problems import (
     TENANT_MALFORMED,
     TENANT_MISSING,
     ProblemError,
     not_found,
     problem_of,
-    rate_limited,
+    refused,
     request_id_of,
     unauthorized,
 )
@@ -27,7 +27,7 @@ from sba_api.resources import Resources, resources_of
 from sba_db.database import Database
 from sba_db.errors import DatabaseError, MembershipDenied
 from sba_db.sessions import Reader, TenantSession
-from sba_ratelimit import Limit
+from sba_ratelimit import Limiter
 from sba_resilience import ResilienceError
 from sba_supabase.auth.principal import Principal
 from sba_telemetry import get_logger
@@ -36,7 +36,6 @@ CALLER = "sba.caller"
 RawHeaders = list[tuple[bytes, bytes]]
 
 _log = get_logger(__name__)
-_MINUTE = 60
 _SERVER_ERROR = 500
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BEARER = "bearer "
@@ -50,6 +49,7 @@ class Caller:
     tenant_id: UUID
     request_id: str
     resources: Resources
+    limits: CallerLimits
 
     @property
     def database(self) -> Database:
@@ -85,8 +85,9 @@ async def admit(scope: Scope) -> tuple[Caller, RawHeaders]:
     token, picked = _credentials(scope)
     principal = await resources.verifier.verify(token)
     tenant_id = await _choose_tenant(resources, principal, picked)
-    headers = await _charge(resources, tenant_id, principal.user_id)
-    return Caller(principal.user_id, tenant_id, request_id_of(scope), resources), headers
+    limits = resources.limits(tenant_id, principal.user_id, f"{scope['method']} {scope['route'].path}")
+    headers = await _charge(resources.limiter, limits)
+    return Caller(principal.user_id, tenant_id, request_id_of(scope), resources, limits), headers
 
 
 async def _choose_tenant(resources: Resources, principal: Principal, picked: UUID | None) -> UUID:
@@ -100,12 +101,10 @@ async def _choose_tenant(resources: Resources, principal: Principal, picked: UUI
     return picked
 
 
-async def _charge(resources: Resources, tenant_id: UUID, user_id: UUID) -> RawHeaders:
-    settings = resources.settings
-    limits = _limits(tenant_id, user_id, settings.tenant_limit, settings.user_limit)
-    decision = await resources.limiter.check(limits)
+async def _charge(limiter: Limiter, limits: CallerLimits) -> RawHeaders:
+    decision = await limiter.check(limits.all)
     if not decision.allowed:
-        raise ProblemError(rate_limited(decision))
+        raise ProblemError(refused(decision))
     return [(name.lower().encode(), value.encode()) for name, value in decision.headers()]
 
 
@@ -139,21 +138,10 @@ async def _prove_membership(caller: Caller) -> None:
 
 
 async def _give_back(caller: Caller) -> None:
-    settings = caller.resources.settings
-    tenant, _ = _limits(caller.tenant_id, caller.user_id, settings.tenant_limit, settings.user_limit)
     try:
-        await caller.resources.limiter.refund([tenant])
+        await caller.resources.limiter.refund([caller.limits.tenant])
     except ResilienceError as error:
         _log.warning("limit.not_refunded", reason=type(error).__name__)
-
-
-@lru_cache(maxsize=4_096)
-def _limits(tenant_id: UUID, user_id: UUID, for_tenant: int, for_user: int) -> tuple[Limit, Limit]:
-    tenant, user = ("tenant", tenant_id), ("tenant", tenant_id, "user", user_id)
-    return (
-        Limit(for_tenant, per=_MINUTE, key=tenant, name="tenant", on_outage="local"),
-        Limit(for_user, per=_MINUTE, key=user, name="user", on_outage="local"),
-    )
 
 
 def _credentials(scope: Scope) -> tuple[str, UUID | None]:

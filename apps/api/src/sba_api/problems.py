@@ -132,8 +132,10 @@ def unauthorized(code: str) -> Problem:
     return Problem(401, code, "A valid bearer token is needed.", headers={"WWW-Authenticate": challenge})
 
 
-def rate_limited(decision: Decision) -> Problem:
-    """429 with the limit headers."""
+def refused(decision: Decision) -> Problem:
+    """429 with the limit headers; 503 where it is not a quota that refuses, but Redis that is away."""
+    if decision.outage and not decision.limits:
+        return unavailable("limits", decision.retry_after)
     return Problem(
         429,
         "rate_limited",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
+from uuid import UUID
 
 import httpx
 from starlette.types import Scope
 
 from sba_agents.registry import ToolRegistry, default_registry
+from sba_api.limits import CallerLimits, caller_limits
 from sba_api.readiness import Probe
 from sba_api.settings import ApiSettings
 from sba_cache import Cache
@@ -38,9 +40,15 @@ class Resources:
     redis: RedisClient
     verifier: TokenVerifier
     limiter: Limiter
+    limits: Callable[[UUID, UUID, str], CallerLimits]
     cache: Cache
     tools: ToolRegistry
     probe: Probe
+
+
+def limiter_of(scope: Scope) -> Limiter:
+    """The limiter of the app that answers this request."""
+    return resources_of(scope).limiter
 
 
 def resources_of(scope: Scope) -> Resources:
@@ -61,7 +69,7 @@ async def open_resources(settings: ApiSettings) -> AsyncIterator[Resources]:
         database = await stack.enter_async_context(open_database(_database_settings(settings)))
         await _refuse_unsafe_role(database)
         redis = await stack.enter_async_context(
-            open_redis(RedisSettings(url=settings.redis_url.get_secret_value()))
+            open_redis(RedisSettings(url=settings.redis_url.get_secret_value()), probe=True)
         )
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=_HTTP_TIMEOUT, trust_env=False))
         keys = KeySet(settings.auth.jwks_url, http=http)
@@ -73,6 +81,7 @@ async def open_resources(settings: ApiSettings) -> AsyncIterator[Resources]:
             redis=redis,
             verifier=TokenVerifier(settings.auth, keys=keys),
             limiter=Limiter(redis, nodes=settings.rate_limit_nodes),
+            limits=caller_limits(settings),
             cache=Cache(redis),
             tools=default_registry(),
             probe=Probe(database, redis, keys),

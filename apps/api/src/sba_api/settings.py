@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -57,6 +57,11 @@ class ApiSettings(Observed, ProjectSettings):
     address_limit: PerMinute = 1_200
     tenant_limit: PerMinute = 600
     user_limit: PerMinute = 300
+    run_limit: PerMinute = 120
+    document_limit: PerMinute = 120
+    search_limit: PerMinute = 240
+    tool_limit: PerMinute = 120
+    rate_limit_outage: Literal["open", "closed", "local"] = "local"
     rate_limit_nodes: int = Field(default=1, ge=1, le=10_000)
 
 

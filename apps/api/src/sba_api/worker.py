@@ -38,7 +38,7 @@ async def _work(settings: WorkerSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with (
         open_database(_database(settings)) as database,
-        open_redis(RedisSettings(url=settings.redis_url.get_secret_value())) as redis,
+        open_redis(RedisSettings(url=settings.redis_url.get_secret_value()), probe=True) as redis,
     ):
         _log.info("worker.started", concurrency=settings.worker_concurrency)
         await jobs.run_worker(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from sba_ratelimit import Limit
 from sba_ws.run_feeds import RunKey
 from sba_ws.wire import Wire
 
@@ -23,6 +24,7 @@ class Client:
         chosen_tenant: The tenant the client asked for by name, None when its token's was taken.
         expires_at: When its token ends, in seconds since the epoch.
         runs: What it follows.
+        shares: The limits its events count against.
     """
 
     sid: str
@@ -32,6 +34,7 @@ class Client:
     chosen_tenant: UUID | None
     expires_at: float
     runs: set[RunKey] = field(default_factory=set)
+    shares: tuple[Limit, ...] = ()
 
     @property
     def connected(self) -> bool:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from sba_telemetry.logs import get_logger
 from sba_telemetry.metrics import counter, gauge
 from sba_ws import packets
 from sba_ws.bucket import TokenBucket
+from sba_ws.client import Client
 from sba_ws.errors import Refused
 from sba_ws.limits import Limits
 from sba_ws.link import NORMAL, POLICY, PROTOCOL_ERROR, Link, is_expected
@@ -31,7 +32,11 @@ _CLOSED = counter("sba.ws.sockets_closed", description="Sockets closed by this s
 _REFUSED = counter("sba.ws.messages_refused", description="Messages refused unheard, by reason")
 
 _NUMBERED: Final = re.compile(r"2(?:/[^,\[]*,)?(\d{1,15})\[", re.ASCII)
+_EVENT: Final = "2"
 _MALFORMED: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+Take = Callable[[Client], Awaitable[Refused | None]]
 
 
 class _WithoutTraceback(logging.Filter):
@@ -84,6 +89,7 @@ class Gateway(socketio.AsyncServer):  # type: ignore[misc]  # ships no types
     Args:
         limits: Every bound.
         origins: Browser origins that may connect, exactly as browsers send them.
+        take: Takes one event from the shares of a client; says why not, when it may not be heard.
         clock: Monotonic seconds.
 
     Attributes:
@@ -93,9 +99,15 @@ class Gateway(socketio.AsyncServer):  # type: ignore[misc]  # ships no types
     reserved_events: list[str]
 
     def __init__(
-        self, *, limits: Limits, origins: Collection[str], clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        limits: Limits,
+        origins: Collection[str],
+        take: Take | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
+        self._take = take
         self._clock = clock
         self._closing: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -204,12 +216,14 @@ class Gateway(socketio.AsyncServer):  # type: ignore[misc]  # ships no types
                 wire.queue.put_nowait(None)  # else a poll that is under way is held until it times out
         await super()._handle_eio_disconnect(eio_sid, reason)
 
-    async def _handle_eio_message(self, eio_sid: str, data: object) -> None:
+    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:  # noqa: ANN401 - text or bytes
         wire = self.wires.get(eio_sid)
         if wire is None:
             return
         async with wire.lock:
             if eio_sid not in self.wires or wire.refused or not self._admit(wire, data):
+                return
+            if data.startswith(_EVENT) and not await self._within_shares(wire, data):
                 return
             try:
                 await super()._handle_eio_message(eio_sid, data)
@@ -235,10 +249,21 @@ class Gateway(socketio.AsyncServer):  # type: ignore[misc]  # ships no types
         if wire.bucket.refused > self._limits.events_refused:
             self._turn_away(wire, POLICY, "flood")
             return False
-        numbered = _NUMBERED.match(data)
         refusal = Refused("rate_limited", "too many events on this socket", retry_after=wait)
-        self._answer(wire, int(numbered[1]) if numbered else None, refusal)
+        self._drop(wire, data, refusal)
         return False
+
+    async def _within_shares(self, wire: Wire, data: str) -> bool:
+        if self._take is None or wire.client is None:
+            return True
+        refusal = await self._take(wire.client)
+        if refusal is not None:
+            self._drop(wire, data, refusal)
+        return refusal is None and wire.id in self.wires and not wire.refused
+
+    def _drop(self, wire: Wire, data: str, refusal: Refused) -> None:
+        numbered = _NUMBERED.match(data)
+        self._answer(wire, int(numbered[1]) if numbered else None, refusal)
 
     def _turn_away(self, wire: Wire, code: int, reason: str) -> None:
         _REFUSED.add(1, {"reason": reason})

@@ -38,6 +38,12 @@ class Limits:
     """Commands of one socket, at once."""
     events_refused: int = 200
     """Commands refused without a pause in between before the socket is closed."""
+    events_per_user: int = 2_400
+    """Commands of one user in a minute, on all its sockets of all nodes."""
+    events_per_tenant: int = 24_000
+    """Commands of one tenant in a minute, on all its sockets of all nodes."""
+    events_block: int = 20
+    """Commands that one question to Redis admits, at most."""
     queue_bytes: int = 262_144
     """Outgoing bytes at which the delivery of events to one client pauses."""
     queue_bytes_hard: int = 1_048_576

@@ -15,6 +15,7 @@ from sba_agents.events import RunEvent
 from sba_db import Database
 from sba_db.models import AgentRun
 from sba_db.repositories import agent_runs
+from sba_ratelimit.events import EventLimiter
 from sba_resilience.redis import RedisClient, RedisError
 from sba_supabase import KeySet
 from sba_supabase.errors import KeyUnknown
@@ -39,6 +40,7 @@ from sba_ws.run_feeds import RunFeeds, RunKey
 from sba_ws.sessions import Sessions
 from sba_ws.settings import WsSettings
 from sba_ws.shards import ShardFollower
+from sba_ws.shares import Shares
 
 _log = get_logger(__name__)
 
@@ -89,10 +91,16 @@ async def open_node(
         connections=settings.ws_max_connections,
         connects_per_address=settings.ws_connects_per_address,
         connects_per_user=settings.ws_connects_per_user,
+        events_per_user=settings.ws_events_per_user,
+        events_per_tenant=settings.ws_events_per_tenant,
     )
     async with AsyncExitStack() as stack:
         resources = await stack.enter_async_context(open_resources(settings, wall_clock=wall_clock))
-        gateway = Gateway(limits=limits, origins=settings.cors_origins)
+        events_limiter = EventLimiter(
+            resources.limiter, block=limits.events_block, nodes=settings.rate_limit_nodes
+        )
+        await stack.enter_async_context(events_limiter)
+        gateway = Gateway(limits=limits, origins=settings.cors_origins, take=Shares(events_limiter, limits))
         stack.push_async_callback(gateway.shutdown)
         await stack.enter_async_context(_serving(gateway, resources, limits, wall_clock))
         door = Admission(

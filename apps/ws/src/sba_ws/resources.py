@@ -51,7 +51,7 @@ async def open_resources(
         database = await stack.enter_async_context(open_database(_database(settings)))
         await _refuse_unsafe_role(database)
         redis_settings = RedisSettings(url=settings.redis_url.get_secret_value(), client_name="sba-ws")
-        redis = await stack.enter_async_context(open_redis(redis_settings))
+        redis = await stack.enter_async_context(open_redis(redis_settings, probe=True))
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=_HTTP_TIMEOUT, trust_env=False))
         keys = KeySet(settings.auth.jwks_url, http=http)
         stack.push_async_callback(keys.aclose)

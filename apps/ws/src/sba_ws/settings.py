@@ -36,6 +36,8 @@ class WsSettings(ProjectSettings):
     ws_max_connections: int = Field(default=10_000, ge=1, le=1_000_000)
     ws_connects_per_address: int = Field(default=600, ge=1, le=100_000_000)
     ws_connects_per_user: int = Field(default=120, ge=1, le=100_000_000)
+    ws_events_per_user: int = Field(default=2_400, ge=1, le=100_000_000)
+    ws_events_per_tenant: int = Field(default=24_000, ge=1, le=100_000_000)
 
     log_level: LogLevel = "INFO"
     otlp_endpoint: WebUrl | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -32,15 +32,18 @@ class Decision:
 
     Attributes:
         allowed: All limits admit it, and its cost was taken from each; otherwise from none.
-        limits: The limits that were counted; empty when an outage left nothing to count with.
+        limits: The enforced limits that were counted; empty when an outage left nothing to count with. A
+            refusal from memory names only those that refuse.
         retry_after: Seconds until the same check could succeed; 0 when allowed.
         outage: Redis did not answer: a refusal then is a failure of ours, not a spent quota.
+        shadowed: Shadow limits that would have refused; their cost was not taken.
     """
 
     allowed: bool
     limits: tuple[LimitState, ...]
     retry_after: float = 0.0
     outage: bool = False
+    shadowed: tuple[LimitState, ...] = ()
 
     @property
     def remaining(self) -> int | None:
@@ -49,11 +52,17 @@ class Decision:
 
     def headers(self) -> list[tuple[str, str]]:
         """`RateLimit-Policy` and `RateLimit` (IETF draft), and `Retry-After` when refused."""
-        return list(headers.render(self))
+        return headers.render(self)
 
 
 def together(states: Iterable[LimitState], *, outage: bool = False) -> Decision:
-    """All of them, or none."""
-    kept = tuple(states)
-    wait = max((state.retry_after for state in kept), default=0.0)
-    return Decision(allowed=wait == 0, limits=kept, retry_after=wait, outage=outage)
+    """All of them, or none; a shadow limit has no say."""
+    enforced, shadowed, wait = [], [], 0.0
+    for state in states:
+        if state.limit.quota.shadow:
+            if state.retry_after > 0:
+                shadowed.append(state)
+            continue
+        enforced.append(state)
+        wait = max(wait, state.retry_after)
+    return Decision(wait == 0, tuple(enforced), wait, outage, tuple(shadowed))

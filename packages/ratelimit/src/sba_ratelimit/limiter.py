@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from typing import Final
 
-from sba_ratelimit.decision import Decision, LimitState, together
+from sba_ratelimit.concurrency import Concurrency, Hold, Places
+from sba_ratelimit.decision import Decision, together
 from sba_ratelimit.denied import DeniedKeys
 from sba_ratelimit.errors import CostTooLarge
-from sba_ratelimit.gcra import LocalCounters
-from sba_ratelimit.limit import MICROSECONDS, Limit
-from sba_resilience.errors import RedisError, RedisUnavailable
+from sba_ratelimit.limit import Limit
+from sba_ratelimit.local import LocalCounters
+from sba_ratelimit.names import FewNames
+from sba_ratelimit.outage import RETRY_OUTAGE, Complaint
+from sba_ratelimit.shared import MARK, SharedCounters
+from sba_resilience.errors import RedisError
 from sba_resilience.redis import RedisClient
-from sba_telemetry import counter, get_logger
+from sba_telemetry import tally
 
-RETRY_OUTAGE: Final = 1.0  # seconds a caller refused by an outage is asked to wait
-_SCRIPTS: Final = files("sba_ratelimit") / "scripts"
-_log = get_logger(__name__)
-_decisions = counter(
+NAMES_COUNTED: Final = 100  # names of limits with a line of their own in the metrics
+_decisions = tally(
     "sba.ratelimit.decisions", description="Checks by outcome: allowed, denied, denied_locally or outage."
 )
+_allowed, _denied, _denied_locally, _outage = (
+    _decisions.cell({"outcome": outcome}) for outcome in ("allowed", "denied", "denied_locally", "outage")
+)
+_refusals = tally(
+    "sba.ratelimit.refusals",
+    description="Refusals by Redis, by limit; those of a shadow limit had no effect.",
+)
+_names = FewNames(NAMES_COUNTED)
 
 
 class Limiter:
@@ -32,7 +41,8 @@ class Limiter:
         clock: Monotonic seconds, for what is counted in this process.
         nodes: Processes sharing the limits: each gets an equal part of a `local` limit in an outage.
         remembered: Denied and local keys kept in this process.
-        deny_for: Longest time in seconds a denial is answered from memory.
+        deny_for: Longest time in seconds a denial is answered from memory while a refund or reset by another
+            node could go unheard; otherwise it is until the key could be admitted. 0 remembers nothing.
     """
 
     def __init__(
@@ -44,11 +54,16 @@ class Limiter:
         remembered: int = 10_000,
         deny_for: float = 1.0,
     ) -> None:
-        self._redis = redis
-        self._gcra = redis.script((_SCRIPTS / "gcra.lua").read_text())
-        self._refund = redis.script((_SCRIPTS / "refund.lua").read_text())
-        self._denied = DeniedKeys(size=remembered, longest=deny_for, clock=clock)
+        self._shared = SharedCounters(redis)
+        self._denied = DeniedKeys(
+            size=remembered,
+            longest=deny_for,
+            clock=clock,
+            watch=lambda changed: redis.watch(MARK, changed),
+        )
         self._local = LocalCounters(nodes=nodes, size=remembered, clock=clock)
+        self._places = Places(redis, nodes=nodes, clock=clock)
+        self._complaint = Complaint("rate limit script refused", clock)
 
     async def check(self, limits: Sequence[Limit], *, cost: int = 1) -> Decision:
         """Take the cost from every limit, or from none.
@@ -62,15 +77,26 @@ class Limiter:
 
         Raises:
             CostTooLarge: No wait would ever admit it.
+            SlotsDiffer: The limits cannot be decided together on a cluster.
             ValueError: Two limits share a name and key, or the cost is negative.
         """
-        _validate(limits, cost)
+        if cost != 1:
+            _check_cost(limits, cost)
         known = self._denied.find(limits, cost)
         if known is not None:
-            return _counted(known, "denied_locally")
+            _denied_locally.count += 1
+            return known
+        asked = self._denied.asked()
         decision = await self._ask(limits, cost, write=True)
-        if not decision.allowed and not decision.outage:
-            self._denied.remember(decision, cost)
+        if decision.outage:
+            _outage.count += 1
+        elif decision.allowed:
+            _allowed.count += 1
+        else:
+            _denied.count += 1
+            self._denied.remember(decision, cost, asked)
+        if decision.retry_after or decision.shadowed:
+            _count_refusals(decision)
         return decision
 
     async def peek(self, limits: Sequence[Limit], *, cost: int = 1) -> Decision:
@@ -78,82 +104,106 @@ class Limiter:
 
         Raises:
             CostTooLarge: No wait would ever admit it.
+            SlotsDiffer: The limits cannot be decided together on a cluster.
             ValueError: Two limits share a name and key, or the cost is negative.
         """
-        _validate(limits, cost)
+        _check_cost(limits, cost)
         return await self._ask(limits, cost, write=False)
 
     async def refund(self, limits: Sequence[Limit], *, cost: int = 1) -> bool:
         """Give back what a check took; never more than the limit holds.
 
+        Every node forgets that it denied these. A sliding window gives back the units taken last.
+
         Returns:
-            Whether it was given back; False when Redis is away.
+            Whether Redis gave it back; if it is away, what this process counted is given back.
+
+        Raises:
+            CostTooLarge: No check can have taken it.
+            SlotsDiffer: The limits cannot be changed together on a cluster.
+            ValueError: Two limits share a name and key, or the cost is negative.
         """
-        _validate(limits, cost)
-        self._denied.forget(limits)
+        _check_cost(limits, cost)
+        _check_apart(limits)
         if not limits:
             return True
         try:
-            await self._refund(
-                [limit.redis_key for limit in limits], [cost, *(limit.unit for limit in limits)]
-            )
-        except RedisUnavailable:
+            await self._shared.refund(limits, cost)
+        except RedisError as error:
+            self._complaint.about(error)
+            self._local.refund(limits, cost)
             return False
+        finally:
+            self._denied.forget(limits)
         return True
 
     async def reset(self, limits: Sequence[Limit]) -> None:
-        """Make every limit full again.
+        """Make every limit full again; every node forgets that it denied these.
 
         Raises:
-            RedisUnavailable: It may not have happened.
+            RedisUnavailable: It may not have happened on the server; in this process it has.
+            RedisCommandError: The server refuses to.
+            SlotsDiffer: The limits cannot be changed together on a cluster.
         """
-        self._denied.forget(limits)
-        if limits:
-            await self._redis.execute("DEL", *(limit.redis_key for limit in limits))
+        self._local.reset(limits)
+        try:
+            if limits:
+                await self._shared.reset(limits)
+        finally:
+            self._denied.forget(limits)
+
+    def hold(self, limits: Sequence[Concurrency]) -> Hold:
+        """A place under every limit for the time of an `async with` block, or under none.
+
+        Ask `allowed` inside the block: it is entered either way.
+
+        Args:
+            limits: With different names or keys; none means allowed.
+
+        Raises:
+            ValueError: Two limits share a name and key.
+        """
+        return self._places.hold(limits)
 
     async def _ask(self, limits: Sequence[Limit], cost: int, *, write: bool) -> Decision:
         if not limits:
             return Decision(allowed=True, limits=())
-        words: list[int] = [int(write), cost]
-        for limit in limits:
-            words += (limit.unit, limit.capacity)
+        _check_apart(limits)
         try:
-            reply = await self._gcra([limit.redis_key for limit in limits], words)
+            return await self._shared.check(limits, cost, write=write)
         except RedisError as error:
-            if not isinstance(error, RedisUnavailable):
-                _log.error("rate limit script refused", error=str(error))
-            return _counted(self._without_redis(limits, cost, write=write), "outage")
-        decision = together(_states(limits, reply))
-        return _counted(decision, "allowed" if decision.allowed else "denied")
+            self._complaint.about(error)
+            return self._without_redis(limits, cost, write=write)
 
     def _without_redis(self, limits: Sequence[Limit], cost: int, *, write: bool) -> Decision:
-        if any(limit.on_outage == "closed" for limit in limits):
+        enforced = [limit for limit in limits if not limit.shadow]
+        if any(limit.on_outage == "closed" for limit in enforced):
             return Decision(allowed=False, limits=(), retry_after=RETRY_OUTAGE, outage=True)
-        counted = [limit for limit in limits if limit.on_outage == "local"]
+        counted = [limit for limit in enforced if limit.on_outage == "local"]
         decision = together((self._local.look(limit, cost) for limit in counted), outage=True)
         if decision.allowed and write:
             return together(self._local.take(counted, cost), outage=True)
         return decision
 
 
-def _states(limits: Sequence[Limit], reply: list[int]) -> list[LimitState]:
-    figures = iter(reply[1:])
-    return [
-        LimitState(limit, remaining, reset / MICROSECONDS, wait / MICROSECONDS)
-        for limit, remaining, reset, wait in zip(limits, figures, figures, figures, strict=True)
-    ]
-
-
-def _validate(limits: Sequence[Limit], cost: int) -> None:
+def _check_cost(limits: Sequence[Limit], cost: int) -> None:
     if cost < 0:
         raise ValueError("a cost is at least 0")
-    if len({limit.redis_key for limit in limits}) != len(limits):
-        raise ValueError("limits checked together need different names or keys")
     for limit in limits:
-        if cost > limit.capacity:
+        if cost > limit.capacity and not limit.shadow:
             raise CostTooLarge(limit.name, cost, limit.capacity)
 
 
-def _counted(decision: Decision, outcome: str) -> Decision:
-    _decisions.add(1, {"outcome": outcome})
-    return decision
+def _check_apart(limits: Sequence[Limit]) -> None:
+    if len(limits) > 1 and len({limit.redis_key for limit in limits}) != len(limits):
+        raise ValueError("limits decided together need different names or keys")
+
+
+def _count_refusals(decision: Decision) -> None:
+    if decision.outage:
+        return
+    for state in decision.limits:
+        if state.retry_after > 0:
+            _refusals.cell({"limit": _names.shown(state.limit.name), "shadow": False}).count += 1
+    for state in decision.shadowed:
+        _refusals.cell({"limit": _names.shown(state.limit.name), "shadow": True}).count += 1

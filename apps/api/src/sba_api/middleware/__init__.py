@@ -1,10 +1,9 @@
 """Pure ASGI layers around every route, outermost first: observe, cors, address, deadline, body."""
 
-from sba_api.middleware.address import AddressLimit
 from sba_api.middleware.body import BodyLimit
 from sba_api.middleware.cors import Cors
 from sba_api.middleware.observe import Observe
 from sba_api.middleware.security import security_headers
 from sba_api.middleware.time_limit import TimeLimit
 
-__all__ = ["AddressLimit", "BodyLimit", "Cors", "Observe", "TimeLimit", "security_headers"]
+__all__ = ["BodyLimit", "Cors", "Observe", "TimeLimit", "security_headers"]

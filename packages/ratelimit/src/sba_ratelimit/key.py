@@ -1,0 +1,54 @@
+"""Where something that is counted for a key is stored."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import TypeAlias
+from uuid import UUID
+
+KeyPart: TypeAlias = str | int | UUID
+Key: TypeAlias = tuple[KeyPart, ...]
+
+KEY_LENGTH = 200
+_LONGEST_PREFIX = len("sba:rls:")
+_ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
+
+
+def check_names(name: str, key: Key) -> None:
+    """Refuse what could not be stored or shown.
+
+    Raises:
+        ValueError: The key is empty or has an empty part.
+    """
+    if not key or "" in key:
+        raise ValueError(f"the key of limit {name!r} has at least one part and no empty ones")
+
+
+@lru_cache(maxsize=8192)
+def stored_at(name: str, key: Key) -> str:
+    """The part of a Redis key after its prefix: no two names and keys share one.
+
+    The first two parts of the key are the hash tag.
+    """
+    parts = [_text(part) for part in key]
+    tag, rest = ":".join(parts[:2]), ":".join([name.translate(_ESCAPES), *parts[2:]])
+    if len(tag) + len(rest) + 3 <= KEY_LENGTH - _LONGEST_PREFIX:
+        return f"{{{tag}}}:{rest}"
+    return f"{{%{_digest(tag)}}}:%{_digest(f'{tag}}}:{rest}')}"
+
+
+def hash_tag(stored: str) -> str:
+    """What chooses the slot on a cluster."""
+    return stored.partition("}")[0].partition("{")[2]
+
+
+def _text(part: KeyPart) -> str:
+    """The text of one part: parts that are equal in Python have the same, whatever their class."""
+    if isinstance(part, str):
+        return str.translate(part, _ESCAPES)
+    return str(part if isinstance(part, UUID) else int(part))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
