@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sba_cache import CacheKey
+from sba_cache import key as key_module
 from sba_cache.key import Part, version_key
 
 TENANT = UUID("0190f000-0000-7000-8000-000000000001")
@@ -39,11 +40,53 @@ def test_tenants_and_namespaces_never_share_a_version(t1: str, n1: str, t2: str,
     assert (version_key(t1, n1) == version_key(t2, n2)) == ((t1, n1) == (t2, n2))
 
 
-def test_a_value_lies_in_the_hash_slot_of_its_version() -> None:
+def test_a_value_lies_in_the_hash_slot_of_its_versions() -> None:
     key = CacheKey(TENANT, "knowledge", "what is {this}?")
-    tag = "{" + f"{TENANT}:knowledge" + "}"
-    assert key.version_key == version_key(TENANT, "knowledge") == f"sba:cache:{tag}:v"
-    assert key.redis_key.startswith(f"sba:cache:{tag}:")
+    slot = "{" + str(TENANT) + "}"
+    assert key.version_key == version_key(TENANT, "knowledge") == f"sba:cv:{slot}:n:knowledge"
+    assert version_key(TENANT) == f"sba:cv:{slot}"
+    assert version_key(TENANT, tag="a") == f"sba:cv:{slot}:t:a"
+    assert key.redis_key.startswith(f"sba:ca:{slot}:knowledge:")
+    assert key.lease_key.startswith(f"sba:cl:{slot}:knowledge:")
+
+
+def test_a_tenant_is_the_same_as_a_uuid_and_as_its_text() -> None:
+    one, other = CacheKey(TENANT, "n", "q"), CacheKey(str(TENANT), "n", "q")
+    assert one == other
+    assert one.tenant_id == str(TENANT)
+    assert (one.namespace, one.parts) == ("n", ("q",))
+
+
+def test_texts_of_tenants_are_remembered_without_growing_forever() -> None:
+    for n in range(5000):
+        assert CacheKey(UUID(int=n), "n").tenant_id == str(UUID(int=n))
+    assert len(key_module._texts) <= 4096
+
+
+@given(PARTS)
+def test_equal_keys_hash_alike_and_are_stored_in_one_place(parts: list[Part]) -> None:
+    one, other = CacheKey(TENANT, "n", *parts), CacheKey(TENANT, "n", *parts)
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one.redis_key == other.redis_key
+
+
+@given(PARTS, PARTS)
+def test_keys_are_equal_exactly_when_they_are_stored_in_one_place(one: list[Part], other: list[Part]) -> None:
+    first, second = CacheKey(TENANT, "n", *one), CacheKey(TENANT, "n", *other)
+    assert (first == second) == (first.redis_key == second.redis_key)
+
+
+@pytest.mark.parametrize("part", [object(), ["list"], (1, {"a": 1}), {1}])
+def test_a_part_without_lasting_identity_is_refused(part: object) -> None:
+    with pytest.raises(TypeError, match="part of a key"):
+        CacheKey(TENANT, "n", part)
+
+
+@pytest.mark.parametrize(("namespace", "tag"), [("n", "t"), ("", None), (None, ""), ("n", "")])
+def test_a_version_is_of_a_namespace_or_a_tag(namespace: str | None, tag: str | None) -> None:
+    with pytest.raises(ValueError, match="namespace or a tag"):
+        version_key(TENANT, namespace, tag=tag)
 
 
 def test_a_key_is_hashable_and_shows_what_it_asks() -> None:

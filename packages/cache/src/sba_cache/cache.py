@@ -1,142 +1,320 @@
-"""Get a value from Redis, or load it once and keep it."""
+"""Get a value from the process or from Redis, or load it once and keep it."""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
+import contextlib
+import math
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from enum import Enum
+from functools import partial
 from types import UnionType
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Literal, ParamSpec, TypeVar, cast
 
-from sba_cache.codec import VERSION_BYTES, Codec, Foreign, Stale, codec_of
-from sba_cache.flights import Flights
+from sba_cache.adaptive import Adaptive
+from sba_cache.answers import Answers
+from sba_cache.coherence import Coherence
+from sba_cache.decorator import cached_by
 from sba_cache.key import CacheKey, TenantId, version_key
+from sba_cache.lease import Leases, Names
+from sba_cache.loads import Loads
+from sba_cache.local import Kind, Local
+from sba_cache.policy import CacheSettings, Policy
+from sba_cache.reading import Question, Reader
+from sba_cache.record import codec_of
+from sba_cache.versions import Versions
+from sba_cache.warm import Warmed, warm_all
 from sba_resilience.errors import RedisError
 from sba_resilience.redis import RedisClient
-from sba_telemetry import counter, histogram
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-VERSION_TTL: Final = 7 * 24 * 3600  # seconds; a version that is gone only makes its values a miss
-_requests = counter(
-    "sba.cache.requests",
-    description="Reads by namespace and outcome: hit, miss, stale, foreign, or error when Redis was away.",
-)
-_unsaved = counter("sba.cache.unsaved", description="Loaded values that could not be kept, by namespace.")
-_loads = histogram("sba.cache.load", unit="s", description="Time of a load by namespace.")
+DEFAULT: Final = Policy()
+
+
+class Missing(Enum):
+    """What `Cache.get` gives when there is no value; None may be one."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
 
 
 class Cache:
     """Values by tenant, namespace and question; Redis being away costs speed, never an answer.
 
-    Each stored value carries the version its namespace had before the load began, and is read together
-    with the present one in one round trip: after `invalidate`, nothing loaded before it is ever seen.
+    A value is kept in the process and in Redis, and carries the versions its tenant, namespace and tags had
+    before its load began: after `invalidate`, nothing loaded before it is ever read from Redis. What is
+    kept in the process is believed while the server's client tracking tells of changes, and for a short
+    window without it.
 
     Args:
-        redis: The guarded client.
-        clock: Monotonic seconds, for measuring loads.
+        redis: The guarded client; the cache ends with it.
+        settings: Bounds in this process.
+        clock: Monotonic seconds, the same as the client's.
+        now: The server's unix seconds, or None while unknown; by default as the client learnt them.
     """
 
-    def __init__(self, redis: RedisClient, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._redis = redis
+    def __init__(
+        self,
+        redis: RedisClient,
+        settings: CacheSettings | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float | None] | None = None,
+    ) -> None:
+        settings = settings or CacheSettings()
         self._clock = clock
-        self._flights = Flights()
+        self._local = Local(settings.l1_bytes, settings.l1_entries)
+        self._recall = self._local.get
+        self._coherence = Coherence(redis, clock, window=settings.window, listens=self._local.keeps)
+        self._versions = Versions(redis, self._coherence, ttl=settings.version_ttl)
+        self._leases = Leases(redis, seconds=settings.lease, version_ttl=settings.version_ttl)
+        self._reader = Reader(
+            redis,
+            coherence=self._coherence,
+            versions=self._versions,
+            local=self._local,
+            clock=clock,
+            now=now or redis.server_time,
+        )
+        self._loads = Loads(
+            reader=self._reader,
+            leases=self._leases,
+            coherence=self._coherence,
+            versions=self._versions,
+            local=self._local,
+            settings=settings,
+            clock=clock,
+        )
+        self._answers = Answers(
+            reader=self._reader,
+            loads=self._loads,
+            coherence=self._coherence,
+            local=self._local,
+            clock=clock,
+        )
 
     async def get_or_load(
         self,
         key: CacheKey,
         loader: Callable[[], Awaitable[T]],
         *,
-        ttl: float = 30.0,
+        ttl: float | Adaptive = 30.0,
         type: type[T] | UnionType | Any = Any,  # noqa: A002, ANN401 - what it is, or anything
+        tags: tuple[str, ...] = (),
+        policy: Policy = DEFAULT,
     ) -> T:
-        """The value, from Redis or from `loader`.
+        """The value, from the process, from Redis or from `loader`.
 
-        Concurrent callers of one key in this process share one load, and its value: treat it as frozen.
+        Concurrent callers of one key share one load, across processes too. Each caller gets a value of its
+        own unless nobody can change it, and the same value however it was found: as its type is decoded.
 
         Args:
             key: The question.
             loader: Answers it; its errors are the caller's and are not kept.
-            ttl: Seconds to keep the answer.
+            ttl: Seconds to keep the answer, or how to learn them.
             type: What the answer is; stored bytes are validated against it. Without it the answer is kept
                 as plain JSON-like data.
+            tags: What `invalidate` can name it by, besides its namespace; the same for every use of a key.
+            policy: What may be served beyond the ttl, and how long the loader may take.
+
+        Raises:
+            NotCacheable: The type or value has no encoding.
+            ValueError: `ttl` is not above 0; noticed when it is needed.
+            LoadTimeout: The loader took longer than the policy allows.
+            LoadsItself: The loader asked for the same key, and waited for itself.
+            BulkheadFull: Redis is away, and more loads are under way and waiting than the settings allow.
+            DeadlineExceeded: The current deadline passed first.
+        """
+        entry = self._recall(key)
+        if entry is not None and (entry.type is type or entry.type == type) and entry.tags == tags:
+            now, watch = self._clock(), self._coherence.watch
+            if (
+                now < entry.until
+                and entry.generation == entry.scope.generation
+                and (now < entry.trusted_until or (entry.epoch == watch.epoch and now < watch.live_until))
+            ):
+                entry.hits += 1
+                entry.counted.count += 1
+                return cast("T", entry.answer())
+        answer = await self._answers.get(self._question(key, type, tags, ttl, policy), loader)
+        answer.hits += 1
+        return cast("T", answer.answer())
+
+    async def get(
+        self,
+        key: CacheKey,
+        type: type[T] | UnionType | Any = Any,  # noqa: A002, ANN401 - what it is, or anything
+        *,
+        tags: tuple[str, ...] = (),
+    ) -> T | Literal[Missing.MISSING]:
+        """The value if it is there and fresh, or `MISSING`; also when Redis is away.
+
+        Args:
+            key: The question.
+            type: As it was kept.
+            tags: As it was kept.
+        """
+        asked = self._question(key, type, tags, 1.0, DEFAULT)
+        try:
+            entry = await self._answers.fresh(asked)
+        except RedisError:
+            asked.meter.error.count += 1
+            return MISSING
+        if entry is None:
+            return MISSING
+        entry.hits += 1
+        return cast("T", entry.answer())
+
+    async def set(
+        self,
+        key: CacheKey,
+        value: T,
+        *,
+        ttl: float = 30.0,
+        type: type[T] | UnionType | Any = Any,  # noqa: A002, ANN401 - what it is, or anything
+        tags: tuple[str, ...] = (),
+        policy: Policy = DEFAULT,
+    ) -> None:
+        """Keep a value, whatever is there and whoever is loading it; other nodes look again.
+
+        Args:
+            key: The question.
+            value: Its answer.
+            ttl: Seconds to keep it.
+            type: What it is; read it as the same.
+            tags: What `invalidate` can name it by.
+            policy: How long it may be of use beyond, and whether it is compressed.
 
         Raises:
             NotCacheable: The type or value has no encoding.
             ValueError: `ttl` is not above 0.
-            DeadlineExceeded: The current deadline passed first.
+            RedisUnavailable: It may not have happened.
         """
-        if ttl <= 0:
-            raise ValueError("ttl is above 0")
-        codec = codec_of(cast("Hashable", type))
-        try:
-            version, stored = await self._read(key)
-        except RedisError:
-            _count(key, "error")
-            return await self._flights.join((key, None), lambda: self._load(key, loader))
-        try:
-            value: T = codec.decode(version, stored)
-        except (Foreign, Stale) as reason:
-            _count(key, _outcome(stored, reason))
-            return await self._flights.join(
-                (key, version, codec), lambda: self._load_and_keep(key, loader, codec, version, ttl)
-            )
-        _count(key, "hit")
-        return value
+        asked = self._question(key, type, tags, ttl, policy)
+        sealed = asked.codec.seal(value, policy.compress)
+        asked.codec.checked(sealed)
+        await self._versions.settle(asked.scope)
+        now = await self._reader.server_now()
+        life = self._loads.life(asked, sealed, None, b"", now)
+        versions = len(asked.scope.version_keys)
+        head = asked.codec.head(sealed.flags, versions=versions, stored_at=now, ttl=life.ttl)
+        with self._replacing(asked.names, key):
+            await self._leases.put(asked.names, head, sealed.stored, keep=life.keep)
 
-    async def invalidate(self, tenant_id: TenantId, namespace: str) -> None:
-        """Make every value of a tenant's namespace stale, with one command.
+    async def delete(self, key: CacheKey) -> None:
+        """Forget one value, whatever its tags; a load of it that is under way does not become visible.
 
         Raises:
-            RedisUnavailable: It may not have happened: values loaded before can still be seen.
+            RedisUnavailable: It may not have happened.
         """
-        name = version_key(tenant_id, namespace)
-        await self._redis.execute("SET", name, _new_version(), "EX", VERSION_TTL)
+        names = self._names(key, ())
+        with self._replacing(names, key):
+            await self._leases.remove(names)
 
-    async def _read(self, key: CacheKey) -> tuple[bytes, bytes]:
-        version, stored = await self._redis.execute("MGET", key.version_key, key.redis_key)
-        if version is None or len(version) != VERSION_BYTES:
-            version = await self._first_version(key, damaged=version is not None)
-        return version, stored or b""
+    async def invalidate(
+        self, tenant_id: TenantId, namespace: str | None = None, *, tag: str | None = None
+    ) -> None:
+        """Make values stale with one command: a tenant's, those of one namespace, or those with a tag.
 
-    async def _first_version(self, key: CacheKey, *, damaged: bool) -> bytes:
-        """Settle on a version before the load begins: of concurrent callers, the first sets it."""
-        name, mine = key.version_key, _new_version()
-        unless_set = () if damaged else ("NX",)
-        _, settled = await asyncio.gather(
-            self._redis.execute("SET", name, mine, "EX", VERSION_TTL, *unless_set),
-            self._redis.execute("GET", name),
+        Args:
+            tenant_id: Whose values.
+            namespace: Only of this kind.
+            tag: Only those loaded with this tag.
+
+        Raises:
+            RedisUnavailable: It may not have happened yet. It is sent again until it has, and meanwhile
+                this process serves none of these values; other processes may.
+            ValueError: Both a namespace and a tag are given, or something is empty.
+        """
+        await self._versions.bump(version_key(tenant_id, namespace, tag=tag))
+
+    def cached(
+        self,
+        namespace: str,
+        *,
+        tenant: str = "tenant_id",
+        ignore: Iterable[str] = (),
+        ttl: float | Adaptive = 30.0,
+        tags: tuple[str, ...] = (),
+        policy: Policy = DEFAULT,
+    ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+        """Keep the answers of an async function, by its arguments; typed by its return annotation.
+
+        Args:
+            namespace: The kind of value.
+            tenant: The parameter that says whose value it is.
+            ignore: Parameters that do not change the answer, such as `self` or a session.
+            ttl: As of `get_or_load`.
+            tags: As of `get_or_load`.
+            policy: As of `get_or_load`.
+
+        Raises:
+            TypeError: The function has no such parameter; when called, an argument cannot be part of a key.
+        """
+        return cached_by(
+            self.get_or_load,
+            namespace,
+            tenant=tenant,
+            ignore=frozenset(ignore),
+            ttl=ttl,
+            tags=tags,
+            policy=policy,
         )
-        return settled or mine
 
-    async def _load(self, key: CacheKey, loader: Callable[[], Awaitable[T]]) -> T:
-        began = self._clock()
-        value = await loader()
-        _loads.record(self._clock() - began, {"namespace": key.namespace})
-        return value
+    async def warm(
+        self,
+        pairs: Iterable[tuple[CacheKey, Callable[[], Awaitable[Any]]]],
+        *,
+        ttl: float | Adaptive = 30.0,
+        type: Any = Any,  # noqa: A002, ANN401 - what they are, or anything
+        tags: tuple[str, ...] = (),
+        policy: Policy = DEFAULT,
+        concurrency: int = 8,
+    ) -> Warmed:
+        """Ask for many keys ahead of their readers; those already there are not loaded.
 
-    async def _load_and_keep(
-        self, key: CacheKey, loader: Callable[[], Awaitable[T]], codec: Codec[Any], version: bytes, ttl: float
-    ) -> T:
-        value = await self._load(key, loader)
-        packed = codec.encode(version, value)
+        Args:
+            pairs: Keys with their loaders.
+            ttl: As of `get_or_load`.
+            type: As of `get_or_load`.
+            tags: As of `get_or_load`.
+            policy: As of `get_or_load`.
+            concurrency: Loads at once.
+
+        Returns:
+            How many have a value now, and which failed.
+        """
+        ask = partial(self.get_or_load, ttl=ttl, type=type, tags=tags, policy=policy)
+        return await warm_all(pairs, ask, concurrency=concurrency)
+
+    @contextlib.contextmanager
+    def _replacing(self, names: Names, key: CacheKey) -> Iterator[None]:
+        """Believe nothing read before or while a single value is replaced."""
+        self._coherence.changed(names.scope.touch_key)
+        self._local.drop(key)
         try:
-            await self._redis.execute("SET", key.redis_key, packed, "PX", max(1, round(ttl * 1000)))
-        except RedisError:
-            _unsaved.add(1, {"namespace": key.namespace})
-        return value
+            yield
+        finally:
+            self._coherence.changed(names.scope.touch_key)
+            self._local.drop(key)
 
+    def _question(
+        self,
+        key: CacheKey,
+        type_: Any,  # noqa: ANN401 - what it is, or anything
+        tags: tuple[str, ...],
+        ttl: float | Adaptive,
+        policy: Policy,
+    ) -> Question:
+        if isinstance(ttl, int | float) and not 0 < ttl < math.inf:
+            raise ValueError("ttl is above 0")
+        kind = Kind(type_, tags, codec_of(type_))
+        return Question(key, kind, self._names(key, tags), ttl, policy)
 
-def _new_version() -> bytes:
-    return secrets.token_bytes(VERSION_BYTES)
-
-
-def _count(key: CacheKey, outcome: str) -> None:
-    _requests.add(1, {"namespace": key.namespace, "outcome": outcome})
-
-
-def _outcome(stored: bytes, reason: Exception) -> str:
-    if not stored:
-        return "miss"
-    return "stale" if isinstance(reason, Stale) else "foreign"
+    def _names(self, key: CacheKey, tags: tuple[str, ...]) -> Names:
+        scope, digest = self._coherence.scope(key, tags), key.digest
+        return Names(scope.value_prefix + digest, scope.lease_prefix + digest, scope)

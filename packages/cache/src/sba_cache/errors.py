@@ -1,7 +1,9 @@
-"""What using the cache wrongly fails with; Redis being away is never an error of `get_or_load`.
+"""What using the cache fails with; Redis being away is never an error of `get_or_load`.
 
 CacheError
-└── NotCacheable      values of this type cannot be encoded
+├── NotCacheable      values of this type cannot be encoded, or a value is not of its type
+├── LoadTimeout       a loader took longer than its policy's `hard_timeout`
+└── LoadsItself       a loader asked for the value it is loading
 """
 
 from __future__ import annotations
@@ -12,12 +14,38 @@ class CacheError(Exception):
 
 
 class NotCacheable(CacheError, TypeError):
-    """Values of this type have no encoding.
+    """Values of this type have no encoding, or the value does not come back as its type.
 
     Attributes:
         type_name: The type asked for.
     """
 
     def __init__(self, type_name: str) -> None:
-        super().__init__(f"{type_name} cannot be cached: msgspec knows no encoding for it")
+        super().__init__(f"{type_name} cannot be cached: msgspec knows no encoding for it and back")
         self.type_name = type_name
+
+
+class LoadTimeout(CacheError, TimeoutError):
+    """A loader took too long and was cancelled.
+
+    Attributes:
+        namespace: The kind of value.
+        limit: Seconds it was given.
+    """
+
+    def __init__(self, namespace: str, limit: float) -> None:
+        super().__init__(f"a load of {namespace} took longer than {limit:.3f} s")
+        self.namespace = namespace
+        self.limit = limit
+
+
+class LoadsItself(CacheError, RuntimeError):
+    """A loader asked for the value it is loading, which would wait for ever.
+
+    Attributes:
+        namespace: The kind of value.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"a load of {namespace} asked for its own value")
+        self.namespace = namespace

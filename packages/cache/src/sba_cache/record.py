@@ -1,0 +1,185 @@
+"""Values to bytes and back; bytes of another schema, stamp or origin are recognised as such."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from sba_cache.adaptive import State
+from sba_cache.errors import NotCacheable
+from sba_cache.frozen import ATOMS, is_frozen
+from sba_cache.policy import Compress
+from sba_cache.zstd import compressed, decompressed
+
+T = TypeVar("T")
+
+MAGIC: Final = b"sba2"
+SCHEMA_BYTES: Final = 8
+VERSION_BYTES: Final = 12
+ZSTD: Final = 1
+_PREFIX: Final = len(MAGIC) + SCHEMA_BYTES
+_FACTS: Final = struct.Struct(f">BBdff{State.SIZE}s")
+HEAD_BYTES: Final = _PREFIX + _FACTS.size
+NO_STATE: Final = bytes(State.SIZE)
+
+
+class Foreign(Exception):
+    """Stored bytes that are not a value of this schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored value with what is known about it.
+
+    Attributes:
+        head: The first bytes, which no two loads of a key have in common.
+        stamp: The versions it was loaded under, one after the other.
+        payload: MessagePack, not compressed.
+        stored_at: The server's unix seconds when it was loaded.
+        ttl: Seconds for which it is fresh.
+        load_seconds: How long the load took.
+        state: What is known of how often it changes, packed.
+    """
+
+    head: bytes
+    stamp: bytes
+    payload: bytes | memoryview
+    stored_at: float
+    ttl: float
+    load_seconds: float
+    state: bytes
+
+    @property
+    def expires_at(self) -> float:
+        """The server's unix seconds at which it is no longer fresh."""
+        return self.stored_at + self.ttl
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An encoded value before it is known when and under which versions it is stored.
+
+    Attributes:
+        payload: MessagePack, not compressed.
+        stored: The same as it is stored.
+        flags: How it is stored.
+    """
+
+    payload: bytes
+    stored: bytes
+    flags: int
+
+
+class Codec(Generic[T]):
+    """MessagePack of one type, headed by the schema it was written with.
+
+    Args:
+        type_: What is encoded; any type msgspec can validate.
+
+    Attributes:
+        frozen: Whether its values cannot be changed, so that callers may share one.
+
+    Raises:
+        NotCacheable: msgspec cannot.
+    """
+
+    __slots__ = ("_decoder", "_encoder", "_name", "_prefix", "frozen")
+
+    def __init__(self, type_: type[T]) -> None:
+        self._name = str(type_)
+        try:
+            self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type_)
+            self._prefix = MAGIC + _schema_id(type_)
+            self.frozen = is_frozen(type_)
+        except TypeError as error:
+            raise NotCacheable(self._name) from error
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def seal(self, value: T, compress: Compress | None = None) -> Sealed:
+        """Encode a value.
+
+        Raises:
+            NotCacheable: The value holds something msgspec cannot encode.
+        """
+        try:
+            payload = self._encoder.encode(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise NotCacheable(type(value).__name__) from error
+        if compress is None or len(payload) < compress.threshold:
+            return Sealed(payload, payload, 0)
+        return Sealed(payload, compressed(payload, compress.level), ZSTD)
+
+    def checked(self, sealed: Sealed) -> T:
+        """The value as every later reader will get it.
+
+        Raises:
+            NotCacheable: It is not of the type.
+        """
+        try:
+            return self.decode(sealed.payload)
+        except Foreign as error:
+            raise NotCacheable(self._name) from error
+
+    def head(
+        self,
+        flags: int,
+        *,
+        versions: int,
+        stored_at: float,
+        ttl: float,
+        load_seconds: float = 0.0,
+        state: bytes = NO_STATE,
+    ) -> bytes:
+        """What is stored before the stamp and the payload."""
+        return self._prefix + _FACTS.pack(flags, versions, stored_at, ttl, load_seconds, state)
+
+    def open(self, stored: bytes) -> Record:
+        """Read a record, under whichever versions it was loaded.
+
+        Raises:
+            Foreign: Written with another schema, or damaged.
+        """
+        if not stored.startswith(self._prefix) or len(stored) < HEAD_BYTES:
+            raise Foreign
+        flags, versions, stored_at, ttl, seconds, state = _FACTS.unpack_from(stored, _PREFIX)
+        body = HEAD_BYTES + versions * VERSION_BYTES
+        if len(stored) < body or flags > ZSTD or not math.isfinite(stored_at + ttl + seconds):
+            raise Foreign
+        payload: bytes | memoryview | None = memoryview(stored)[body:]
+        if flags & ZSTD:
+            payload = decompressed(stored[body:])
+        if payload is None:
+            raise Foreign
+        return Record(stored[:HEAD_BYTES], stored[HEAD_BYTES:body], payload, stored_at, ttl, seconds, state)
+
+    def decode(self, payload: bytes | memoryview) -> T:
+        """The value, validated.
+
+        Raises:
+            Foreign: It is not of the type.
+        """
+        try:
+            return self._decoder.decode(payload)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise Foreign from error
+
+    def may_share(self, value: T) -> bool:
+        """Whether callers may get the same object."""
+        return self.frozen or type(value) in ATOMS
+
+
+@lru_cache(maxsize=1024)
+def codec_of(type_: Any) -> Codec[Any]:  # noqa: ANN401 - any type has its codec
+    """The codec of a type, made once."""
+    return Codec(type_)
+
+
+def _schema_id(type_: Any) -> bytes:  # noqa: ANN401 - any type has a schema
+    schema = msgspec.json.encode(msgspec.json.schema(type_), order="sorted")
+    return hashlib.blake2b(schema, digest_size=SCHEMA_BYTES).digest()
