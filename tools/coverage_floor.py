@@ -1,4 +1,4 @@
-"""`python -m tools.coverage_floor REPORT`: each library keeps 90% of its lines and of its branches."""
+"""`python -m tools.coverage_floor REPORT`: each library keeps its share of lines and of branches covered."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 FLOOR = 90.0
+HIGHER = {"packages/cache": 95.0, "packages/db": 95.0, "packages/ratelimit": 95.0, "packages/resilience": 95.0}
 
 
 @dataclass(slots=True)
@@ -55,9 +56,10 @@ def below(members: Mapping[str, Tally], expected: set[str]) -> Iterator[str]:
     for name in sorted(expected - members.keys()):
         yield f"{name}: no test reached it"
     for name, counts in members.items():
-        if name.startswith("packages/") and min(counts.line_rate, counts.branch_rate) < FLOOR:
+        floor = HIGHER.get(name, FLOOR)
+        if name.startswith("packages/") and min(counts.line_rate, counts.branch_rate) < floor:
             rates = f"{counts.line_rate:.1f}% lines, {counts.branch_rate:.1f}% branches"
-            yield f"{name}: {rates}; floor {FLOOR:.0f}%"
+            yield f"{name}: {rates}; floor {floor:.0f}%"
 
 
 def main(arguments: list[str]) -> int:
@@ -67,7 +69,7 @@ def main(arguments: list[str]) -> int:
         print(f"{name:22} lines {counts.line_rate:5.1f}%  branches {counts.branch_rate:5.1f}%")
     expected = {path.parent.as_posix() for path in Path().glob("packages/*/pyproject.toml")}
     failures = list(below(members, expected))
-    print("\n".join(failures) if failures else f"every library is above {FLOOR:.0f}%")
+    print("\n".join(failures) if failures else "every library is above its floor")
     return 1 if failures else 0
 
 
