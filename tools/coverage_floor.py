@@ -11,7 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 FLOOR = 90.0
-HIGHER = {"packages/cache": 95.0, "packages/db": 95.0, "packages/ratelimit": 95.0, "packages/resilience": 95.0}
+HIGHER = {
+    "packages/cache": 95.0,
+    "packages/db": 95.0,
+    "packages/ratelimit": 95.0,
+    "packages/resilience": 95.0,
+}
 
 
 @dataclass(slots=True)
