@@ -10,7 +10,8 @@ from pathlib import Path
 from tools.lints import Violation, python_files
 
 TABLES = (
-    "agent_runs|agent_steps|tool_calls|run_events|idempotency_keys|audit_logs|usage_metrics|documents|chunks"
+    "agent_runs|agent_steps|tool_calls|run_events|idempotency_keys|audit_logs|audit_seals|audit_checkpoints"
+    "|usage_metrics|documents|chunks"
 )
 TOUCHES = re.compile(rf"\b(?:from|join|into|update)\s+(?:(?:service|public)\.)?(?:{TABLES})\b", re.IGNORECASE)
 STATEMENT = re.compile(r"\s*(?:select|with|insert|update|delete|merge)\b", re.IGNORECASE)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 from uuid import UUID
 
 from fastapi import Depends
@@ -34,6 +34,7 @@ from sba_telemetry import get_logger
 
 CALLER = "sba.caller"
 RawHeaders = list[tuple[bytes, bytes]]
+T = TypeVar("T")
 
 _log = get_logger(__name__)
 _SERVER_ERROR = 500
@@ -53,16 +54,21 @@ class Caller:
 
     @property
     def database(self) -> Database:
-        """The database behind `reader` and `transaction`."""
+        """The database behind `reader` and `write`."""
         return self.resources.database
 
     def reader(self) -> Reader:
         """Reads of this tenant; each verifies the membership in its own round trip."""
         return self.database.reader(self.tenant_id, member=self.user_id)
 
-    def transaction(self) -> AbstractAsyncContextManager[TenantSession]:
-        """One transaction of this tenant, opened only for a live member."""
-        return self.database.tenant(self.tenant_id, member=self.user_id)
+    async def write(self, work: Callable[[TenantSession], Awaitable[T]], *, idempotent: bool = False) -> T:
+        """Run `work` in one transaction of this tenant, opened only for a live member.
+
+        Args:
+            work: Takes the session; after a conflict all of it runs again.
+            idempotent: Whether it may happen twice, so that a commit in doubt is repeated as well.
+        """
+        return await self.database.run(self.tenant_id, work, member=self.user_id, idempotent=idempotent)
 
     async def verify(self) -> None:
         """Check the membership alone, where nothing is read from the tenant's tables.

@@ -34,9 +34,13 @@ _NO_DOCUMENT = not_found("document")
 async def add_document(caller: CurrentCaller, body: schemas.AddDocument) -> JsonAnswer:
     """Store a document and make it searchable."""
     document = Document(title=body.title, content=body.content, metadata=body.metadata)
-    async with caller.transaction() as session:
+
+    async def add(session: TenantSession) -> StoredDocument:
         stored = await ingest.add(session, document, created_by=caller.user_id)
         await _audit(session, caller, "document.create", stored.id)
+        return stored
+
+    stored = await caller.write(add)
     await _forget_answers(caller)
     headers = {"Location": f"/v1/knowledge/documents/{stored.id}"}
     return JsonAnswer(_document(stored), status=201, headers=headers)
@@ -62,10 +66,13 @@ async def get_document(caller: CurrentCaller, document_id: str) -> JsonAnswer:
 async def delete_document(caller: CurrentCaller, document_id: str) -> Response:
     """Remove a document and its passages."""
     found = path_id(document_id, "document")
-    async with caller.transaction() as session:
+
+    async def delete(session: TenantSession) -> None:
         if not await documents.delete(session, found):
             raise ProblemError(_NO_DOCUMENT)
         await _audit(session, caller, "document.delete", found)
+
+    await caller.write(delete)
     await _forget_answers(caller)
     return Response(status_code=204)
 

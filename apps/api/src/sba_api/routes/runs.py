@@ -16,7 +16,7 @@ from sba_api.pages import Cursor, PageSize, page_document
 from sba_api.problems import ProblemError, not_found
 from sba_api.routing import TenantRoute
 from sba_db import agent_runs, agent_steps, audit_logs, run_events
-from sba_db.models import AgentRun, AgentStep, RunEvent, RunStatus
+from sba_db.models import AgentRun, AgentStep, CreatedRun, RunEvent, RunStatus
 from sba_db.sessions import TenantSession
 
 router = APIRouter(route_class=TenantRoute, tags=["runs"])
@@ -44,8 +44,9 @@ async def create_run(
     caller: CurrentCaller, body: schemas.CreateRun, idempotency_key: IdempotencyKey = None
 ) -> JsonAnswer:
     """Submit a run. The same key and body answer the same run again; another body is a conflict."""
-    async with caller.transaction() as session:
-        run = await submit_run(
+
+    async def submit(session: TenantSession) -> CreatedRun:
+        return await submit_run(
             session,
             user_id=caller.user_id,
             prompt=body.prompt,
@@ -53,6 +54,8 @@ async def create_run(
             idempotency_key=idempotency_key,
             request_id=caller.request_id,
         )
+
+    run = await caller.write(submit, idempotent=idempotency_key is not None)
     headers = {"Location": f"/v1/runs/{run.id}"}
     if run.replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -98,9 +101,12 @@ async def read_events(
 async def cancel_run(caller: CurrentCaller, run_id: str) -> JsonAnswer:
     """Stop a run that has not finished."""
     found = path_id(run_id, "run")
-    async with caller.transaction() as session:
+
+    async def cancel(session: TenantSession) -> tuple[AgentRun, RunEvent | None]:
         run = await agent_runs.cancel_run(session, run_id=found)
-        event = await _note_cancellation(session, caller, run)
+        return run, await _note_cancellation(session, caller, run)
+
+    run, event = await caller.write(cancel)
     if event is not None:
         await events.publish(caller.resources.redis, [event])
     return JsonAnswer(run_document(run))

@@ -19,6 +19,7 @@ from sba_api.problems import ProblemError, not_found, tool_failed
 from sba_api.routing import TenantRoute
 from sba_db import agent_runs, audit_logs, tool_calls
 from sba_db.models import ToolCall
+from sba_db.sessions import TenantSession
 
 router = APIRouter(route_class=TenantRoute, tags=["tools"])
 
@@ -78,7 +79,8 @@ async def _run(caller: Caller, name: str, body: schemas.ExecuteTool) -> _Outcome
 
 async def _record(caller: Caller, name: str, body: schemas.ExecuteTool, outcome: _Outcome) -> ToolCall:
     failure = outcome.failure
-    async with caller.transaction() as session:
+
+    async def log(session: TenantSession) -> ToolCall:
         call = await tool_calls.log_tool_call(
             session,
             name=name,
@@ -99,7 +101,9 @@ async def _record(caller: Caller, name: str, body: schemas.ExecuteTool, outcome:
             after={"name": name, "status": call.status},
             request_id=caller.request_id,
         )
-    return call
+        return call
+
+    return await caller.write(log)
 
 
 def _tool_document(tool: ToolDescription) -> dict[str, Any]:
