@@ -49,9 +49,9 @@ def test_a_concurrent_index_runs_outside_a_transaction(script, transactional):
     assert Migration("x", script).transactional is transactional
 
 
-def test_shipped_migrations_are_named_in_order_and_run_in_a_transaction():
+def test_shipped_migrations_are_named_in_order_and_leave_nothing_half_done():
     migrations = read_migrations()
 
     assert [one.name for one in migrations] == sorted(one.name for one in migrations)
     assert migrations
-    assert all(one.transactional for one in migrations)
+    assert all(one.transactional or one.repeatable for one in migrations)

@@ -2,141 +2,96 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
-from psycopg import errors as pg
-from psycopg.rows import dict_row
 
-from sba_db.errors import MigrationEdited, MigrationFailed, MigrationLocked, MigrationUnfinished, UnsafeRole
-from sba_db.failures import translate
+from sba_db import ledger, partitions
+from sba_db.errors import MigrationFailed
+from sba_db.ledger import MigrationState, MigrationStatus
+from sba_db.owner import PRISMA_LOCK, OwnerConnection, migration_lock, owner_connection, patient
+from sba_db.scripts import IndexBuild, Migration, ScriptStatement, migrations_folder, read_migrations
 
-PRISMA_LOCK: Final = 72707369
-OWNER: Final = "sba_owner"
+__all__ = [
+    "PRISMA_LOCK",
+    "Migration",
+    "MigrationState",
+    "MigrationStatus",
+    "OwnerConnection",
+    "Progress",
+    "migrate",
+    "migration_lock",
+    "migrations_folder",
+    "owner_connection",
+    "patient",
+    "plan",
+    "read_migrations",
+    "rehearsed",
+    "status",
+]
 
-LEDGER = """
-create schema if not exists service;
-create table if not exists service._prisma_migrations (
-    id varchar(36) primary key not null,
-    checksum varchar(64) not null,
-    finished_at timestamptz,
-    migration_name varchar(255) not null,
-    logs text,
-    rolled_back_at timestamptz,
-    started_at timestamptz not null default now(),
-    applied_steps_count integer not null default 0
-)
+STANDING: Final = """
+select i.indisvalid as valid, i.indexrelid::regclass::text as name
+from pg_index i join pg_class c on c.oid = i.indexrelid
+where c.relname = %s and i.indrelid = to_regclass(%s)
 """
-LEDGER_EXISTS = "select to_regclass('service._prisma_migrations') is not null as there"
-APPLIED = """
-select migration_name, checksum, finished_at is not null as finished
-from service._prisma_migrations where rolled_back_at is null order by started_at
-"""
-STARTED = "insert into service._prisma_migrations (id, checksum, migration_name) values (%s, %s, %s)"
-FINISHED = "update service._prisma_migrations set finished_at = now(), applied_steps_count = 1 where id = %s"
-FAILED = "update service._prisma_migrations set logs = %s where id = %s"
-
-Progress = Callable[[str], None]
-OwnerConnection = psycopg.AsyncConnection[dict[str, Any]]
-
-
-class MigrationState(StrEnum):
-    """How a migration stands in a database."""
-
-    APPLIED = "applied"
-    PENDING = "pending"
-    EDITED = "edited"
-    UNFINISHED = "unfinished"
-    UNKNOWN = "unknown"
+MADE_BEFORE: Final = "select to_regnamespace('service') is not null as there"
+ASIDE: Final = "alter schema service rename to service_as_it_is"
 
 
 @dataclass(frozen=True, slots=True)
-class MigrationStatus:
-    """One migration and how it stands; UNKNOWN is one that a newer release has applied."""
+class Progress:
+    """A migration that begins, goes on or has ended.
 
-    name: str
-    state: MigrationState
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One migration folder's script, as written."""
-
-    name: str
-    script: str
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of the script, as Prisma computes it."""
-        return hashlib.sha256(self.script.encode()).hexdigest()
-
-    @property
-    def transactional(self) -> bool:
-        """False for a script whose single statement cannot run in a transaction."""
-        return re.search(r"(?im)^(?!\s*--).*\bconcurrently\b", self.script) is None
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    checksum: str
-    finished: bool
-
-
-def migrations_folder() -> Path:
-    """Where the migrations are: inside the installed wheel, or beside the source in a checkout."""
-    here = Path(__file__).resolve().parent
-    installed = here / "prisma" / "migrations"
-    return installed if installed.is_dir() else here.parent.parent / "prisma" / "migrations"
-
-
-def read_migrations(folder: Path | None = None) -> list[Migration]:
-    """The migrations of a folder, in the order they apply."""
-    scripts = sorted((folder or migrations_folder()).glob("*/migration.sql"))
-    return [Migration(path.parent.name, path.read_bytes().decode()) for path in scripts]
-
-
-@asynccontextmanager
-async def owner_connection(url: str, *, lock_timeout: float = 10.0) -> AsyncIterator[OwnerConnection]:
-    """An autocommit connection that acts as the owner of everything.
-
-    Args:
-        url: DSN of `sba_migrator`, on a direct connection.
-        lock_timeout: Longest wait for a lock, in seconds, so that a migration never queues traffic behind it.
-
-    Raises:
-        UnsafeRole: The login may not act as `sba_owner`.
-        DatabaseUnavailable: Postgres is not reachable.
+    Attributes:
+        migration: Its name.
+        number: Its place among those of this run, from 1.
+        total: How many this run applies.
+        note: What is being done now; empty when the migration begins or has ended.
+        seconds: How long it took; None until it has ended.
     """
-    connection: OwnerConnection
-    try:
-        connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row)
-    except psycopg.Error as error:
-        raise translate(error) from None
-    async with connection:
-        try:
-            await connection.execute(f"set role {OWNER}")
-        except (pg.InsufficientPrivilege, pg.InvalidParameterValue):
-            raise UnsafeRole(connection.info.user, f"cannot act as {OWNER}") from None
-        settings = "select set_config('statement_timeout', '0', false), set_config('lock_timeout', %s, false)"
-        await connection.execute(settings, (f"{round(lock_timeout * 1000)}ms",))
-        yield connection
+
+    migration: str
+    number: int
+    total: int
+    note: str = ""
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        took = "" if self.seconds is None else f" applied in {self.seconds:.2f} s"
+        return f"[{self.number}/{self.total}] {self.migration}{took}{self.note and f': {self.note}'}"
 
 
-async def migrate(url: str, on_progress: Progress | None = None, *, folder: Path | None = None) -> list[str]:
-    """Apply every migration that is not in the ledger, in order, one transaction each.
+OnProgress = Callable[[Progress], None]
+Note = Callable[[str], None]
+
+
+async def migrate(
+    url: str,
+    on_progress: OnProgress | None = None,
+    *,
+    folder: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[str]:
+    """Apply every migration that is not in the ledger, in order.
+
+    Each runs in one transaction, but one with a statement that cannot: that runs statement by statement. If
+    it only builds or drops indexes concurrently and breaks off, the next run repeats it, and replaces the
+    invalid index that was left.
+
+    Afterwards the partitioned tables have this month and those ahead, so that a new database can be used.
 
     Args:
         url: DSN of `sba_migrator`, on a direct connection.
-        on_progress: Called with each migration's name before it runs.
+        on_progress: Told as each migration begins, goes on and ends.
         folder: Where to look, if not in this distribution.
+        clock: Seconds, for the durations told.
 
     Returns:
         The names applied now; empty when there was nothing to do.
@@ -147,96 +102,125 @@ async def migrate(url: str, on_progress: Progress | None = None, *, folder: Path
         MigrationFailed: A script failed; those before it stay applied.
         MigrationLocked: Another runner did not finish in time.
     """
+    tell = on_progress or (lambda _: None)
+    async with owner_connection(url) as connection, migration_lock(connection):
+        await connection.execute(ledger.LEDGER)
+        pending = ledger.pending(read_migrations(folder), await ledger.entries(connection))
+        for number, migration in enumerate(pending, 1):
+            begun = Progress(migration.name, number, len(pending))
+            tell(begun)
+            started = clock()
+            await _apply(connection, migration, _notes(tell, begun))
+            tell(replace(begun, seconds=clock() - started))
+        for partition in await partitions.missing(connection):
+            await partitions.add(connection, partition)
+    return [migration.name for migration in pending]
+
+
+async def plan(url: str, *, folder: Path | None = None) -> list[Migration]:
+    """What `migrate` would apply, changing nothing, and tried: all migrations run on tables made aside.
+
+    Nothing anybody else uses is locked or changed. What depends on the rows that are there is not tried.
+
+    Raises:
+        MigrationEdited: An applied file has changed.
+        MigrationUnfinished: An earlier attempt outside a transaction failed.
+        MigrationFailed: A script fails even on empty tables.
+        MigrationLocked: Another runner did not finish in time.
+    """
     migrations = read_migrations(folder)
     async with owner_connection(url) as connection, migration_lock(connection):
-        await connection.execute(LEDGER)
-        pending = _pending(migrations, await _ledger(connection))
-        for migration in pending:
-            if on_progress:
-                on_progress(migration.name)
-            await _apply(connection, migration)
-    return [migration.name for migration in pending]
+        pending = ledger.pending(migrations, await ledger.entries(connection))
+        if pending:
+            async with rehearsed(connection, migrations):
+                pass
+    return pending
 
 
 async def status(url: str, *, folder: Path | None = None) -> list[MigrationStatus]:
     """How each known or applied migration stands, without changing anything."""
     async with owner_connection(url) as connection:
-        cursor = await connection.execute(LEDGER_EXISTS)
-        row = await cursor.fetchone()
-        ledger = await _ledger(connection) if row and row["there"] else {}
-    known = read_migrations(folder)
-    unknown = ledger.keys() - {migration.name for migration in known}
-    stood = [MigrationStatus(one.name, _state(one, ledger.get(one.name))) for one in known]
-    return sorted(
-        [*stood, *(MigrationStatus(name, MigrationState.UNKNOWN) for name in unknown)],
-        key=lambda one: one.name,
-    )
+        return ledger.statuses(read_migrations(folder), await ledger.entries(connection))
 
 
 @asynccontextmanager
-async def migration_lock(connection: OwnerConnection) -> AsyncIterator[None]:
-    """Hold the lock that Prisma's own runner takes too.
+async def rehearsed(connection: OwnerConnection, migrations: list[Migration]) -> AsyncIterator[None]:
+    """Inside, schema `service` is what the migrations make of nothing; afterwards all is as it was.
+
+    It is one transaction, rolled back: the schema is renamed for this connection alone, and no lock is taken
+    on its tables.
 
     Raises:
-        MigrationLocked: Another runner did not let go within the connection's lock timeout.
+        MigrationFailed: A script failed.
     """
-    try:
-        await connection.execute("select pg_advisory_lock(%s)", (PRISMA_LOCK,))
-    except pg.LockNotAvailable:
-        raise MigrationLocked from None
-    try:
+    async with connection.transaction(force_rollback=True):
+        before = await (await connection.execute(MADE_BEFORE)).fetchone()
+        if before and before["there"]:
+            await connection.execute(ASIDE)
+        for migration in migrations:
+            try:
+                await connection.execute(migration.rehearsal.encode())
+            except psycopg.Error as error:
+                raise _failure(migration, error) from None
         yield
-    finally:
-        if not connection.broken:
-            await connection.execute("select pg_advisory_unlock(%s)", (PRISMA_LOCK,))
 
 
-async def _ledger(connection: OwnerConnection) -> dict[str, _Entry]:
-    cursor = await connection.execute(APPLIED)
-    return {
-        row["migration_name"]: _Entry(row["checksum"], row["finished"]) for row in await cursor.fetchall()
-    }
+def _notes(tell: OnProgress, begun: Progress) -> Note:
+    return lambda text: tell(replace(begun, note=text))
 
 
-def _state(migration: Migration, entry: _Entry | None) -> MigrationState:
-    if entry is None:
-        return MigrationState.PENDING
-    if not entry.finished:
-        return MigrationState.UNFINISHED
-    return MigrationState.APPLIED if entry.checksum == migration.checksum else MigrationState.EDITED
-
-
-def _pending(migrations: list[Migration], ledger: Mapping[str, _Entry]) -> list[Migration]:
-    for name, entry in ledger.items():
-        if not entry.finished:
-            raise MigrationUnfinished(name)
-    for migration in migrations:
-        if _state(migration, ledger.get(migration.name)) is MigrationState.EDITED:
-            raise MigrationEdited(migration.name)
-    return [migration for migration in migrations if migration.name not in ledger]
-
-
-async def _apply(connection: OwnerConnection, migration: Migration) -> None:
-    entry = str(uuid.uuid4())
+async def _apply(connection: OwnerConnection, migration: Migration, note: Note) -> None:
+    if not migration.transactional:
+        await _apply_by_statement(connection, migration, note)
+        return
     try:
-        if migration.transactional:
-            async with connection.transaction():
-                await _run(connection, migration, entry)
-        else:
-            await _run(connection, migration, entry)
+        async with connection.transaction():
+            entry = await ledger.start(connection, migration)
+            await connection.execute(migration.script.encode())
+            await connection.execute(ledger.FINISHED, (entry,))
     except psycopg.Error as error:
-        reason = error.diag.message_primary or type(error).__name__
-        if not migration.transactional and not connection.broken:
-            await connection.execute(FAILED, (reason, entry))
-        raise MigrationFailed(migration.name, reason=reason, line=_line(migration, error)) from None
+        raise _failure(migration, error) from None
 
 
-async def _run(connection: OwnerConnection, migration: Migration, entry: str) -> None:
-    await connection.execute(STARTED, (entry, migration.checksum, migration.name))
-    await connection.execute(migration.script.encode())
-    await connection.execute(FINISHED, (entry,))
+async def _apply_by_statement(connection: OwnerConnection, migration: Migration, note: Note) -> None:
+    entry = await ledger.start(connection, migration)
+    async with patient(connection):
+        for statement in migration.statements:
+            try:
+                await _run(connection, statement, note)
+            except psycopg.Error as error:
+                failure = _failure(migration, error, statement)
+                if not connection.broken:
+                    await connection.execute(ledger.FAILED, (failure.reason, entry))
+                raise failure from None
+    await connection.execute(ledger.FINISHED, (entry,))
 
 
-def _line(migration: Migration, error: psycopg.Error) -> int | None:
+async def _run(connection: OwnerConnection, statement: ScriptStatement, note: Note) -> None:
+    build = statement.index_build
+    if build and await _already_built(connection, build, note):
+        return
+    note(" ".join(statement.text.split()))
+    await connection.execute(statement.text.encode())
+
+
+async def _already_built(connection: OwnerConnection, build: IndexBuild, note: Note) -> bool:
+    standing = await (await connection.execute(STANDING, (build.name, build.table))).fetchone()
+    if standing is None:
+        return False
+    if standing["valid"]:
+        note(f"{build.name} is already there")
+        return True
+    note(f"dropping {build.name}, which an earlier attempt left invalid")
+    await connection.execute(f"drop index concurrently {standing['name']}".encode())
+    return False
+
+
+def _failure(
+    migration: Migration, error: psycopg.Error, statement: ScriptStatement | None = None
+) -> MigrationFailed:
+    reason = error.diag.message_primary or type(error).__name__
+    text, first = (statement.text, statement.line) if statement else (migration.script, 1)
     position = error.diag.statement_position
-    return migration.script.count("\n", 0, int(position)) + 1 if position else None
+    line = text.count("\n", 0, int(position)) + first if position else None
+    return MigrationFailed(migration.name, reason=reason, line=line)

@@ -1,54 +1,21 @@
-"""The rows of schema `service`, one frozen dataclass a table, fields named as the columns are."""
+"""The rows of schema `service`, one frozen dataclass a table, fields named as the columns are.
+
+Generated from schema.prisma by `python -m tools.prisma generate`; do not edit.
+"""
+
+# schema.prisma sha256 743b9b5167353ede9fb3e19e2b1015671d4529008ebe4907b8228b12f2e66418
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
-T = TypeVar("T")
+from sba_db.models.enums import HealthStatus, RunStatus, StepStatus, ToolCallStatus
 
 Json = Any
-
-
-class RunStatus(StrEnum):
-    """Where a run is in its life."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def finished(self) -> bool:
-        """True once nothing more will happen to the run."""
-        return self not in {RunStatus.QUEUED, RunStatus.RUNNING}
-
-
-class StepStatus(StrEnum):
-    """How a step ended."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-
-class ToolCallStatus(StrEnum):
-    """How a tool call ended."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-
-class HealthStatus(StrEnum):
-    """What a component says of itself."""
-
-    OK = "ok"
-    DEGRADED = "degraded"
-    DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +47,6 @@ class AgentRun:
 
 
 @dataclass(frozen=True, slots=True)
-class CreatedRun(AgentRun):
-    """A run as `create_run` answers it; `replayed` is True when the idempotency key had made it before."""
-
-    replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class AgentStep:
     """One committed step of a run; `seq` counts from 1 without holes."""
 
@@ -107,7 +67,7 @@ class AgentStep:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool, by a run's step or by a user directly."""
+    """One call of a tool, by a user or by a run; a trigger checks that a step it names is one of its run."""
 
     tenant_id: UUID
     id: UUID
@@ -137,15 +97,16 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A request that was accepted under a key, and what it made."""
+    """A request that was accepted under a key, and what it made or answered."""
 
     tenant_id: UUID
     operation: str
     key: str
     request_hash: str
-    resource_id: UUID
+    resource_id: UUID | None
     created_at: datetime
     expires_at: datetime
+    outcome: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +122,45 @@ class AuditLog:
     before: Json
     after: Json
     request_id: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPending:
+    """An audit row that waits for its seal."""
+
+    tenant_id: UUID
+    audit_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSeal:
+    """The place of one audit row in its tenant's hash chain; `position` counts from 1 without holes.
+
+    `row_hash` is the digest of the audit row, None if it was gone before it was sealed; `hash` also covers
+    the seal before.
+    """
+
+    tenant_id: UUID
+    position: int
+    audit_id: UUID
+    row_hash: bytes | None
+    hash: bytes
+    sealed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCheckpoint:
+    """Written before audit rows with an id below `before_id` are dropped.
+
+    Up to `position`, where the chain has `hash`, it consists of such rows alone.
+    """
+
+    tenant_id: UUID
+    before_id: UUID
+    position: int
+    hash: bytes
+    created_by: str
     created_at: datetime
 
 
@@ -184,22 +184,3 @@ class SystemHealth:
     status: HealthStatus
     detail: dict[str, Json]
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write to a run until another claim raises its token."""
-
-    run_id: UUID
-    tenant_id: UUID
-    token: int
-    holder: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """One page of a list; `next_cursor` is None on the last."""
-
-    items: tuple[T, ...]
-    next_cursor: str | None
