@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]  # it ships no types
 import psycopg_pool
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB

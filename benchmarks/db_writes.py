@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TypeAlias
 from uuid import uuid4
 
 from db_stage import Shelf
 from db_wire import Wire
 
 from sba_agents import submit_run
-from sba_db import Database, DatabaseSettings, Lease, agent_runs, agent_steps, open_database
+from sba_db import Database, DatabaseSettings, Lease, TenantSession, agent_runs, agent_steps, open_database
 from sba_db.repositories.agent_steps import NewStep
 from sba_supabase.tenant import ENTER_TENANT
 
 STEPS = 100
 TIMES = 5  # of each count
-STEP = {
-    "kind": "tool",
-    "name": "search",
-    "input": {"query": "return an order bought as a gift", "limit": 5},
-    "output": {"passages": ["Within thirty days, with the receipt."] * 3},
-    "duration_ms": 12,
-}
+
+Append: TypeAlias = Callable[[TenantSession, Lease], Awaitable[None]]
+
+STEP = NewStep(
+    kind="tool",
+    name="search",
+    input={"query": "return an order bought as a gift", "limit": 5},
+    output={"passages": ["Within thirty days, with the receipt."] * 3},
+    duration_ms=12,
+)
 
 
 async def round_trip_figures(shelf: Shelf, wire: Wire) -> dict[str, float]:
@@ -40,7 +43,7 @@ async def round_trip_figures(shelf: Shelf, wire: Wire) -> dict[str, float]:
     return figures
 
 
-async def most(wire: Wire, call: Callable[[], Awaitable[Any]]) -> int:
+async def most(wire: Wire, call: Callable[[], Awaitable[object]]) -> int:
     """The most round trips that one of some calls took."""
     counted = []
     for _ in range(TIMES):
@@ -73,7 +76,7 @@ async def append_figures(shelf: Shelf) -> dict[str, float]:
     return {"append100_ms": together / TIMES * 1000, "append100_speedup": apart / together}
 
 
-async def took(database: Database, shelf: Shelf, append: Callable[[Any, Lease], Awaitable[None]]) -> float:
+async def took(database: Database, shelf: Shelf, append: Append) -> float:
     """Seconds to append to a run of its own, the commit included."""
     tenant = shelf.tenants[0]
     async with database.tenant(tenant) as session:
@@ -85,12 +88,20 @@ async def took(database: Database, shelf: Shelf, append: Callable[[Any, Lease], 
     return time.perf_counter() - began
 
 
-async def one_by_one(session: Any, lease: Lease) -> None:  # noqa: ANN401 - a session
+async def one_by_one(session: TenantSession, lease: Lease) -> None:
     """A statement a step."""
     for _ in range(STEPS):
-        await agent_steps.append_step(session, lease=lease, **STEP)
+        await agent_steps.append_step(
+            session,
+            lease=lease,
+            kind=STEP.kind,
+            name=STEP.name,
+            input=STEP.input,
+            output=STEP.output,
+            duration_ms=STEP.duration_ms,
+        )
 
 
-async def at_once(session: Any, lease: Lease) -> None:  # noqa: ANN401 - a session
+async def at_once(session: TenantSession, lease: Lease) -> None:
     """One statement."""
-    await agent_steps.append_steps(session, lease=lease, steps=[NewStep(**STEP)] * STEPS)
+    await agent_steps.append_steps(session, lease=lease, steps=[STEP] * STEPS)

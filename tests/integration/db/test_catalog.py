@@ -6,7 +6,16 @@ import pytest
 
 POLICY = "(tenant_id = ( SELECT service.current_tenant() AS current_tenant))"
 TENANT_FREE = {"system_health", "_prisma_migrations"}
-APPEND_ONLY = {"audit_logs", "run_events", "agent_steps", "tool_calls", "system_health"}
+SEALED_BY = {"audit_logs", "audit_pending", "audit_seals", "audit_checkpoints"}
+APPEND_ONLY = {
+    "audit_logs",
+    "audit_seals",
+    "audit_checkpoints",
+    "run_events",
+    "agent_steps",
+    "tool_calls",
+    "system_health",
+}
 
 TABLES = """
 select c.relname as name, c.relrowsecurity as enabled, c.relforcerowsecurity as forced,
@@ -67,12 +76,28 @@ def test_every_tenant_table_enables_and_forces_row_level_security(superuser, ten
 
 
 def test_every_tenant_table_has_exactly_the_tenant_policy_for_reads_and_writes(superuser, tenant_tables):
-    policies = {row["tablename"]: row for row in superuser.execute(POLICIES)}
+    found = list(superuser.execute(POLICIES))
+    policies = {row["tablename"]: row for row in found if row["roles"] == ["public"]}
 
     assert policies.keys() == tenant_tables
     for policy in policies.values():
         assert (policy["qual"], policy["with_check"]) == (POLICY, POLICY)
         assert (policy["cmd"], policy["permissive"]) == ("ALL", "PERMISSIVE")
+    assert {row["tablename"] for row in found if row["roles"] == ["sba_sealer"]} == SEALED_BY
+    assert {role for row in found for role in row["roles"]} == {"public", "sba_sealer", "sba_owner"}
+
+
+def test_nobody_but_the_owner_can_become_the_role_that_sees_the_audit_rows_of_all(superuser):
+    members = superuser.execute(
+        "select r.rolname as name, r.rolinherit as inherits from pg_roles r"
+        " where pg_has_role(r.oid, 'sba_sealer', 'member') and not r.rolsuper"
+    )
+    able = {row["name"]: row["inherits"] for row in members}
+
+    assert able == {"sba_sealer": True, "sba_owner": False, "sba_migrator": False}
+    assert not superuser.execute(
+        "select rolcanlogin as can from pg_roles where rolname = 'sba_sealer'"
+    ).fetchone()["can"]
 
 
 def test_every_key_and_reference_of_a_tenant_table_is_led_by_the_tenant(superuser):
@@ -98,8 +123,10 @@ def test_the_owner_of_every_table_is_the_role_that_nobody_can_log_in_as(superuse
 
 
 def test_only_the_application_is_granted_anything_and_never_truncate_references_trigger_or_delete(superuser):
-    grants = list(superuser.execute(GRANTS))
+    granted = list(superuser.execute(GRANTS))
+    grants = [grant for grant in granted if grant["grantee"] != "sba_sealer"]
 
+    assert {grant["name"] for grant in granted if grant["grantee"] == "sba_sealer"} == SEALED_BY
     assert {grant["grantee"] for grant in grants} == {"sba_app"}
     assert {grant["privilege"] for grant in grants} <= {"SELECT", "INSERT", "UPDATE"}
 

@@ -35,6 +35,7 @@ from sba_db.errors import (
     TransactionConflict,
 )
 from sba_db.models import AgentRun, Lease, RunEvent, RunStatus
+from sba_db.sessions import TenantSession
 from sba_telemetry import metrics
 from sba_telemetry.logs import get_logger
 
@@ -142,20 +143,22 @@ class _Execution:
         return ending.status
 
     async def _claim(self, holder: str) -> tuple[Lease, RunEvent] | None:
+        async def claim(session: TenantSession) -> tuple[Lease, RunEvent]:
+            lease = await agent_runs.claim_run(
+                session, run_id=self._run_id, holder=holder, ttl_seconds=self._times.ttl
+            )
+            kind = "run.started" if lease.attempt == 1 else "run.resumed"
+            event = await run_events.append_event(
+                session, run_id=self._run_id, type=kind, data={"attempt": lease.attempt}, lease=lease
+            )
+            return lease, event
+
         try:
-            async with self._database.tenant(self._tenant_id) as session:
-                lease = await agent_runs.claim_run(
-                    session, run_id=self._run_id, holder=holder, ttl_seconds=self._times.ttl
-                )
-                kind = "run.started" if lease.attempt == 1 else "run.resumed"
-                event = await run_events.append_event(
-                    session, run_id=self._run_id, type=kind, data={"attempt": lease.attempt}, lease=lease
-                )
+            return await self._database.run(self._tenant_id, claim)
         except LeaseHeld as error:
             raise RunBusy(error.retry_after) from error
         except (InvalidTransition, RunNotFound):
             return None
-        return lease, event
 
     async def _ended_before(self) -> RunStatus | None:
         """The status of a run that is over; whoever ended it may not have lived to say so."""
@@ -170,9 +173,12 @@ class _Execution:
 
     async def _give_back(self, lease: Lease) -> None:
         """Let the next worker have the run at once instead of after the lease's time."""
+
+        async def lapse(session: TenantSession) -> None:
+            await agent_runs.heartbeat(session, lease=lease, ttl_seconds=AT_ONCE)
+
         with suppress(DatabaseError):
-            async with self._database.tenant(self._tenant_id) as session:
-                await agent_runs.heartbeat(session, lease=lease, ttl_seconds=AT_ONCE)
+            await self._database.run(self._tenant_id, lapse, idempotent=True)
 
     async def _carry_out(self, lease: Lease) -> tuple[Ending, RunEvent]:
         started = self._with.clock()
@@ -231,5 +237,7 @@ class _Execution:
         )
 
     async def _end(self, lease: Lease, ending: Ending, took: float) -> RunEvent:
-        async with self._database.tenant(self._tenant_id) as session:
+        async def end(session: TenantSession) -> RunEvent:
             return await end_run(session, lease, ending, duration_ms=round(took * 1000))
+
+        return await self._database.run(self._tenant_id, end)

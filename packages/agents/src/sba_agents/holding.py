@@ -12,6 +12,7 @@ from sba_db import agent_runs
 from sba_db.database import Database
 from sba_db.errors import DatabaseError, InvalidTransition, LeaseLost, RunNotFound
 from sba_db.models import Lease
+from sba_db.sessions import TenantSession
 from sba_telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -62,13 +63,15 @@ async def held(database: Database, lease: Lease, times: LeaseTimes, *, since: fl
 
 
 async def _renew(database: Database, lease: Lease, times: LeaseTimes, scope: asyncio.Timeout) -> None:
+    async def renew(session: TenantSession) -> None:
+        await agent_runs.heartbeat(session, lease=lease, ttl_seconds=times.ttl)
+
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(times.interval)
         started = loop.time()
         try:
-            async with database.tenant(lease.tenant_id) as session:
-                await agent_runs.heartbeat(session, lease=lease, ttl_seconds=times.ttl)
+            await database.run(lease.tenant_id, renew, idempotent=True)
         except (LeaseLost, InvalidTransition, RunNotFound):
             scope.reschedule(loop.time())
             return

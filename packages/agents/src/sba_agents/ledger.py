@@ -106,9 +106,13 @@ class Ledger:
         Raises:
             LeaseLost: Another worker holds the run; nothing was written.
         """
-        async with self._database.tenant(self._lease.tenant_id) as session:
+
+        async def write(session: TenantSession) -> list[RunEvent]:
             recorded = await self._write(session, step, user_id)
             await usage_metrics.upsert_metrics(session, metrics=_usage(step))
+            return recorded
+
+        recorded = await self._database.run(self._lease.tenant_id, write)
         await events.publish(self._redis, recorded)
         await self._barriers.reach("step_committed", self._lease.run_id)
 

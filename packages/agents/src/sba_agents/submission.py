@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
-from sba_db import agent_runs, audit_logs
+from sba_db import agent_runs, audit_logs, payloads
+from sba_db.ids import new_id
+from sba_db.method import repository_method
 from sba_db.models import CreatedRun
+from sba_db.plans import Row
 from sba_db.sessions import TenantSession
 from sba_telemetry import traces
 
 DEFER: Final[LiteralString] = (
     "select queue.defer_run(%(tenant)s::uuid, %(run_id)s::uuid, %(traceparent)s::text) as job_id"
 )
+AUDIT_AND_DEFER: Final[LiteralString] = f"with audited as ({audit_logs.WRITE}) {DEFER} from audited"
 
 
 async def submit_run(
@@ -49,17 +53,26 @@ async def submit_run(
     )
     if run.replayed:
         return run
-    await audit_logs.write_audit(
-        session,
-        actor_id=user_id,
-        action="run.submitted",
-        resource_type="agent_run",
-        resource_id=str(run.id),
-        after={"status": run.status.value},
-        request_id=request_id,
-    )
-    await enqueue(session, run.id)
+    await _audit_and_enqueue(session, run_id=run.id, user_id=user_id, request_id=request_id)
     return run
+
+
+@repository_method
+async def _audit_and_enqueue(
+    session: TenantSession, *, run_id: UUID, user_id: UUID, request_id: str | None
+) -> int:
+    """Both with one statement: each would cost a round trip of its own."""
+    audit = {
+        "id": new_id(),
+        "actor_id": user_id,
+        "action": "run.submitted",
+        "resource_type": "agent_run",
+        "resource_id": str(run_id),
+        "before": None,
+        "after": payloads.document("after", {"status": "queued"}, limit=payloads.EVENT),
+        "request_id": payloads.optional_text("request_id", request_id, limit=payloads.NAME),
+    }
+    return _job_id(await session.fetch_all(AUDIT_AND_DEFER, audit | _job(run_id)))
 
 
 async def enqueue(session: TenantSession, run_id: UUID) -> int:
@@ -72,6 +85,12 @@ async def enqueue(session: TenantSession, run_id: UUID) -> int:
     Returns:
         The job's id.
     """
-    values = {"run_id": run_id, "traceparent": traces.inject().get("traceparent")}
-    row = await session.fetch_one(DEFER, values)
-    return int(row["job_id"]) if row else 0
+    return _job_id(await session.fetch_all(DEFER, _job(run_id)))
+
+
+def _job(run_id: UUID) -> dict[str, object]:
+    return {"run_id": run_id, "traceparent": traces.inject().get("traceparent")}
+
+
+def _job_id(rows: list[Row]) -> int:
+    return int(rows[0]["job_id"])

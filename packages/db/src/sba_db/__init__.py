@@ -37,6 +37,7 @@ from sba_db.models import (
     AgentRun,
     AgentStep,
     AuditLog,
+    AuditSeal,
     CreatedRun,
     HealthStatus,
     IdempotencyKey,
@@ -54,19 +55,24 @@ from sba_db.repositories import (
     agent_runs,
     agent_steps,
     audit_logs,
+    idempotency_keys,
     run_events,
     system_health,
     tool_calls,
     usage_metrics,
 )
+from sba_db.repositories.agent_steps import NewStep
+from sba_db.repositories.idempotency_keys import Outcome
 from sba_db.sessions import Reader, ReadSession, TenantSession, WriteSession
 from sba_db.settings import DatabaseSettings
+from sba_db.transactions import Isolation
 
 __all__ = [
     "AccessDenied",
     "AgentRun",
     "AgentStep",
     "AuditLog",
+    "AuditSeal",
     "BootstrapFailed",
     "ConstraintViolated",
     "CreatedRun",
@@ -82,6 +88,7 @@ __all__ = [
     "InvalidInput",
     "InvalidTransition",
     "InvalidValue",
+    "Isolation",
     "Lease",
     "LeaseHeld",
     "LeaseLost",
@@ -92,6 +99,8 @@ __all__ = [
     "MigrationFailed",
     "MigrationLocked",
     "MigrationUnfinished",
+    "NewStep",
+    "Outcome",
     "Page",
     "PayloadTooLarge",
     "PoolExhausted",
@@ -116,6 +125,7 @@ __all__ = [
     "agent_runs",
     "agent_steps",
     "audit_logs",
+    "idempotency_keys",
     "new_id",
     "open_database",
     "run_events",

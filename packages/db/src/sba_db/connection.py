@@ -12,8 +12,10 @@ from typing import ClassVar, Final, LiteralString, TypeVar
 import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection, waiting
 from psycopg.abc import PQGen
+from psycopg.adapt import Transformer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import _WaitTimeout
+from psycopg.generators import execute
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.pq.abc import PGconn
 from psycopg.rows import AsyncRowFactory, dict_row
@@ -21,8 +23,9 @@ from psycopg.rows import AsyncRowFactory, dict_row
 from sba_db.errors import InvalidValue
 from sba_db.exchange import exchange, first_error
 from sba_db.failures import ServerSilent
-from sba_db.plans import Params, Planner, Row
+from sba_db.plans import Params, Plan, Planner, Row
 from sba_db.settings import DatabaseSettings
+from sba_db.slow import SlowStatements
 
 Call = tuple[LiteralString, Params]
 RV = TypeVar("RV")
@@ -48,12 +51,14 @@ class Connection(AsyncConnection[Row]):
 
     Attributes:
         read_prelude: What makes an implicit transaction read-only where the session's default does not.
+        slow: Whom to tell of statements that take long.
         time_limit: Longest wait for an answer, in seconds.
         idle_since: When it was last given back, by the monotonic clock.
         expires_at: When it is to be closed, by the monotonic clock.
     """
 
     read_prelude: ClassVar[tuple[Call, ...]] = ()
+    slow: SlowStatements | None = None
     time_limit: float = 6.0
     idle_since: float = 0.0
     expires_at: float = float("inf")
@@ -70,6 +75,24 @@ class Connection(AsyncConnection[Row]):
         Raises:
             psycopg.Error: The first failure.
         """
+        if self.slow is None:
+            return await self._send(calls)
+        began = self.slow.clock()
+        rows, outcome = None, "ok"
+        try:
+            answer = await self._send(calls)
+            rows = answer.count
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        else:
+            return answer
+        finally:
+            seconds = self.slow.clock() - began
+            if seconds >= self.slow.threshold:
+                self.slow.note(calls[-1], seconds=seconds, rows=rows, outcome=outcome)
+
+    async def _send(self, calls: Sequence[Call]) -> Answer:
         raise NotImplementedError
 
     async def wait(
@@ -130,8 +153,7 @@ class DirectConnection(Connection):
         super().__init__(pgconn, row_factory)
         self._planner = Planner(self, pgconn)
 
-    async def send(self, calls: Sequence[Call]) -> Answer:
-        """Run statements in one pipeline."""
+    async def _send(self, calls: Sequence[Call]) -> Answer:
         batch = self._planner.batch(calls)
         results = await self.wait(exchange(self.pgconn, batch.commands))
         batch.settle(results)
@@ -149,21 +171,35 @@ class PooledConnection(Connection):
 
     read_prelude = ((READ_ONLY, {}),)
 
-    async def send(self, calls: Sequence[Call]) -> Answer:
-        """Run statements as one string."""
-        cursor = AsyncClientCursor(self)
-        await cursor.execute("; ".join(cursor.mogrify(query, params) for query, params in calls).encode())
-        await cursor.set_result(-1)
-        return Answer(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
+    def __init__(self, pgconn: PGconn, row_factory: AsyncRowFactory[Row] = dict_row) -> None:
+        super().__init__(pgconn, row_factory)
+        self._binder = AsyncClientCursor(self)
+        self._transformer = Transformer(self)
+
+    async def _send(self, calls: Sequence[Call]) -> Answer:
+        statements = "; ".join(self._binder.mogrify(query, params) for query, params in calls)
+        self.pgconn.send_query(statements.encode())
+        results = await self.wait(execute(self.pgconn))
+        error = first_error(self.pgconn, results)
+        if error is not None:
+            raise error
+        last = results[-1]
+        return Answer(Plan().rows(self._transformer, last), last.command_tuples or 0)
 
 
 class Connector:
-    """Makes connections as the settings say."""
+    """Makes connections as the settings say.
 
-    __slots__ = ("_conninfo", "_kind", "_settings")
+    Args:
+        settings: Where to, and the limits on the way.
+        slow: Whom the connections tell of statements that take long.
+    """
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    __slots__ = ("_conninfo", "_kind", "_settings", "_slow")
+
+    def __init__(self, settings: DatabaseSettings, slow: SlowStatements | None = None) -> None:
         self._settings = settings
+        self._slow = slow
         self._conninfo = _conninfo(settings)
         self._kind: type[Connection] = PooledConnection if settings.pooler else DirectConnection
 
@@ -180,6 +216,7 @@ class Connector:
                 )
         except TimeoutError:
             raise psycopg.OperationalError("connecting took too long") from None
+        connection.slow = self._slow
         connection.time_limit = self._settings.statement_timeout + self._settings.grace
         return connection
 

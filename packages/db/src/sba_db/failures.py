@@ -20,8 +20,10 @@ from sba_db.errors import (
     StatementFailed,
     TransactionConflict,
 )
+from sba_db.models.tables import TABLES
 
 MEMBERSHIP_DENIED: Final = "SB403"
+SOON: Final = 0.1
 
 
 class ServerSilent(psycopg.OperationalError):
@@ -41,12 +43,23 @@ def _constraint(error: psycopg.Error) -> DatabaseError:
     kind = next((name for kind, name in _CONSTRAINT_KINDS.items() if isinstance(error, kind)), "integrity")
     diag = error.diag
     return ConstraintViolated(
-        constraint=diag.constraint_name or diag.column_name or "", kind=kind, table=diag.table_name or ""
+        constraint=diag.constraint_name or diag.column_name or "",
+        kind=kind,
+        table=_declared(diag.table_name or ""),
     )
 
 
+def _declared(name: str) -> str:
+    """The table that a partition of ours belongs to; any other name is itself."""
+    return next((table.name for table in TABLES if name.startswith(f"{table.name}_")), name)
+
+
 def _operational(error: psycopg.Error) -> DatabaseError:
-    return StatementFailed(type(error).__name__, error.sqlstate) if error.sqlstate else DatabaseUnavailable()
+    return StatementFailed(type(error).__name__, error.sqlstate) if error.sqlstate else _lost(error)
+
+
+def _lost(_: psycopg.Error) -> DatabaseError:
+    return DatabaseUnavailable(retry_after=SOON)
 
 
 _Rule = tuple[tuple[type[psycopg.Error], ...], Callable[[psycopg.Error], DatabaseError]]
@@ -72,7 +85,7 @@ _RULES: tuple[_Rule, ...] = (
     ((pg.SerializationFailure, pg.DeadlockDetected), lambda e: TransactionConflict(type(e).__name__)),
     ((pg.ReadOnlySqlTransaction,), lambda _: ReadOnlySession()),
     ((pg.InsufficientPrivilege,), lambda _: AccessDenied("no privilege, or a row of another tenant")),
-    (_NO_CONNECTION, lambda _: DatabaseUnavailable()),
+    (_NO_CONNECTION, _lost),
     ((psycopg.IntegrityError,), _constraint),
     ((psycopg.DataError,), lambda _: InvalidValue("a value that Postgres cannot store")),
     ((psycopg.OperationalError,), _operational),

@@ -9,13 +9,12 @@ import psycopg
 
 from sba_db.connection import Answer, Call, Connection
 from sba_db.errors import DatabaseUnavailable, StatementRefused, TenantFilterMissing
-from sba_db.failures import translate
+from sba_db.failures import SOON, translate
 from sba_db.plans import Params, Row
 from sba_db.pool import Pool
 from sba_db.statements import FILTER, parse
 
 SET_TENANT: Final[LiteralString] = "select set_config('app.tenant_id', %(tenant)s::text, true)"
-BEGIN: Final[Call] = ("begin read write", {})
 COMMIT: Final[Call] = ("commit", {})
 ROLLBACK: Final[Call] = ("rollback", {})
 
@@ -102,11 +101,12 @@ class Reader:
 class TenantSession:
     """One transaction as one tenant, begun by its first statement; made by `Database.tenant`."""
 
-    __slots__ = ("_busy", "_connection", "_entry", "_failed", "_over", "_pool")
+    __slots__ = ("_begin", "_busy", "_connection", "_entry", "_failed", "_over", "_pool")
 
-    def __init__(self, pool: Pool, entry: Entry) -> None:
+    def __init__(self, pool: Pool, entry: Entry, begin: Call) -> None:
         self._pool = pool
         self._entry = entry
+        self._begin = begin
         self._connection: Connection | None = None
         self._busy = False
         self._failed = False
@@ -180,7 +180,7 @@ class TenantSession:
         if self._connection is not None:
             return await self._connection.send((call,))
         self._connection = await self._pool.acquire()
-        return await self._connection.send((BEGIN, self._entry.call, call))
+        return await self._connection.send((self._begin, self._entry.call, call))
 
 
 WriteSession = TenantSession
@@ -211,5 +211,7 @@ async def roll_back(connection: Connection) -> None:
 
 def _in_doubt() -> DatabaseUnavailable:
     return DatabaseUnavailable(
-        "the connection was lost during commit: it may or may not have happened", in_doubt=True
+        "the connection was lost during commit: it may or may not have happened",
+        retry_after=SOON,
+        in_doubt=True,
     )

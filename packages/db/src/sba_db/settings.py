@@ -20,6 +20,9 @@ class DatabaseSettings:
         grace: How much longer than that a silent server is waited for before its connection is dropped.
         idle_timeout: Longest a transaction may sit between statements.
         pooler: True behind a transaction pooler (PgBouncer, Supavisor): no pipelines, no prepared statements.
+        attempts: How often `Database.run` runs a transaction at most, the first time included.
+        slow_query: A statement that takes longer is logged; None for none.
+        explain_slow: Whether the plan of a slow statement is logged too, at most once a minute and method.
         enter_member: Statement that checks `%(member)s` against `%(tenant)s` and sets the tenant, in one.
         application_name: How the connections show in pg_stat_activity.
     """
@@ -33,5 +36,8 @@ class DatabaseSettings:
     grace: float = 1.0
     idle_timeout: float = 15.0
     pooler: bool = False
+    attempts: int = 5
+    slow_query: float | None = 0.5
+    explain_slow: bool = False
     enter_member: LiteralString | None = None
     application_name: str = "sba"

@@ -18,6 +18,7 @@ from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from sba_agents.conventions import INVOKE_AGENT, OPERATION
 from sba_agents.errors import RunBusy, RunInterrupted
 from sba_agents.execution import Dependencies, execute_run
+from sba_db import seals
 from sba_db.ids import new_id
 from sba_telemetry import context, traces
 from sba_telemetry.logs import get_logger
@@ -53,6 +54,7 @@ class WorkerSettings:
         heartbeat_interval: How often the worker says that it lives.
         stalled_after: A worker silent for this long is dead, and its jobs are taken over.
         recovery_interval: How often the jobs of dead workers are looked for.
+        seal_interval: How often committed audit rows are sealed into their chains.
         shutdown_grace: How long running jobs may go on after a stop; then they are handed back.
         connect_timeout: Longest wait for a connection.
         backoff: Longest wait between attempts to reach Postgres again.
@@ -65,6 +67,7 @@ class WorkerSettings:
     heartbeat_interval: float = 2.0
     stalled_after: float = 8.0
     recovery_interval: float = 2.0
+    seal_interval: float = 0.25
     shutdown_grace: float = 10.0
     connect_timeout: float = 3.0
     backoff: float = 5.0
@@ -99,13 +102,14 @@ async def _serve(settings: WorkerSettings, dependencies: Dependencies, stop: asy
     async with app.open_async():
         working = asyncio.create_task(_work(app, settings), name="sba-worker")
         recovering = asyncio.create_task(_recover(app, settings), name="sba-recovery")
+        sealing = asyncio.create_task(_seal(app, settings), name="sba-sealer")
         stopping = asyncio.create_task(stop.wait(), name="sba-stop")
         try:
-            await asyncio.wait({working, recovering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working, recovering, sealing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _cancel(recovering, stopping)
+            await _cancel(recovering, sealing, stopping)
             await _cancel(working)
-        for ended in (working, recovering):
+        for ended in (working, recovering, sealing):
             if not ended.cancelled():
                 ended.result()
 
@@ -204,6 +208,17 @@ async def _recover(app: App, settings: WorkerSettings) -> None:
             if rows:
                 _log.warning("jobs_taken_over", count=len(rows))
         await asyncio.sleep(settings.recovery_interval)
+
+
+async def _seal(app: App, settings: WorkerSettings) -> None:
+    while True:
+        pause = settings.seal_interval
+        try:
+            await seals.seal(app.connector.execute_query_one_async)
+        except ConnectorException as error:
+            _log.warning("sealing_failed", reason=type(error.__cause__ or error).__name__)
+            pause = settings.backoff
+        await asyncio.sleep(pause)
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

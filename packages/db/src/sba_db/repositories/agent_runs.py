@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final, LiteralString
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from sba_db.errors import (
 from sba_db.ids import new_id
 from sba_db.method import repository_method
 from sba_db.models import AgentRun, CreatedRun, Json, Lease, Page, RunStatus
+from sba_db.moments import greatest_id, least_id, moment
 from sba_db.plans import Row
 from sba_db.sessions import ReadSession, WriteSession
 
@@ -67,15 +69,11 @@ where k.tenant_id = %(tenant)s and k.operation = %(operation)s and k.key = %(key
 GET: Final[LiteralString] = f"""
 select {COLUMNS} from service.agent_runs r where r.tenant_id = %(tenant)s and r.id = %(id)s
 """
-LIST: Final[LiteralString] = f"""
-select {COLUMNS} from service.agent_runs r
-where r.tenant_id = %(tenant)s and r.id < %(before)s
-order by r.id desc limit %(limit)s
-"""
-LIST_BY_STATUS: Final[LiteralString] = f"""
-select {COLUMNS} from service.agent_runs r
-where r.tenant_id = %(tenant)s and r.status = %(status)s::service.run_status and r.id < %(before)s
-order by r.id desc limit %(limit)s
+_OF_STATUS: Final[LiteralString] = "and r.status = %(status)s::service.run_status"
+_OF_USER: Final[LiteralString] = "and r.user_id = %(user_id)s"
+_CREATED: Final[LiteralString] = """
+  and r.id >= %(least)s and r.created_at >= coalesce(%(since)s::timestamptz, '-infinity')
+  and r.created_at < coalesce(%(until)s::timestamptz, 'infinity')
 """
 CLAIM: Final[LiteralString] = """
 update service.agent_runs r
@@ -163,28 +161,40 @@ async def get_run(reader: ReadSession, run_id: UUID) -> AgentRun | None:
 
 @repository_method
 async def list_runs(
-    reader: ReadSession, *, status: RunStatus | str | None = None, limit: int = 50, cursor: str | None = None
+    reader: ReadSession,
+    *,
+    status: RunStatus | str | None = None,
+    user_id: UUID | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
 ) -> Page[AgentRun]:
     """The tenant's runs from new to old.
 
     Args:
         reader: The session to read with.
         status: Only runs with this status.
+        user_id: Only runs this user asked for.
+        since: Only runs created at or after this.
+        until: Only runs created before this.
         limit: Runs a page, 1 to 200.
-        cursor: The `next_cursor` of the page before.
+        cursor: The `next_cursor` of the page before; it goes with any filters.
 
     Raises:
         InvalidCursor: Not a cursor of this list.
-        InvalidValue: The limit is out of range, or there is no such status.
+        InvalidValue: The limit is out of range, there is no such status, or a time has no zone.
     """
     size = payloads.page_size(limit, most=MOST_LISTED)
-    params: dict[str, object] = {"before": cursors.decode(LIST_KIND, cursor), "limit": size + 1}
-    if status is None:
-        rows = await reader.fetch_all(LIST, params)
-    else:
-        rows = await reader.fetch_all(
-            LIST_BY_STATUS, params | {"status": payloads.choice("status", status, RunStatus)}
-        )
+    before = min(cursors.decode(LIST_KIND, cursor), greatest_id(moment("until", until)))
+    params: dict[str, object] = {"before": before, "limit": size + 1}
+    if status is not None:
+        params["status"] = payloads.choice("status", status, RunStatus)
+    if user_id is not None:
+        params["user_id"] = user_id
+    if since is not None or until is not None:
+        params |= {"least": least_id(moment("since", since)), "since": since, "until": until}
+    rows = await reader.fetch_all(_listing(params), params)
     more = cursors.encode(LIST_KIND, rows[size - 1]["id"]) if len(rows) > size else None
     return Page(tuple(to_run(row) for row in rows[:size]), more)
 
@@ -280,6 +290,17 @@ def held_by(lease: Lease) -> dict[str, object]:
 def to_run(row: Row) -> AgentRun:
     """The run that a row of `COLUMNS` is."""
     return AgentRun(**{**row, "status": RunStatus(row["status"])})
+
+
+def _listing(params: Mapping[str, object]) -> LiteralString:
+    of_status = _OF_STATUS if "status" in params else ""
+    of_user = _OF_USER if "user_id" in params else ""
+    created = _CREATED if "least" in params else ""
+    return f"""
+select {COLUMNS} from service.agent_runs r
+where r.tenant_id = %(tenant)s and r.id < %(before)s {of_status} {of_user} {created}
+order by r.id desc limit %(limit)s
+"""
 
 
 def _created(row: Row | None, *, replayed: bool) -> CreatedRun:

@@ -10,7 +10,7 @@ from sba_db import cursors, payloads
 from sba_db.errors import TransactionConflict
 from sba_db.ids import new_id
 from sba_db.method import repository_method
-from sba_db.models import AuditLog, Json, Page
+from sba_db.models import AuditLog, AuditSeal, Json, Page
 from sba_db.sessions import ReadSession, WriteSession
 
 LIST_KIND: Final = "aud"
@@ -31,6 +31,11 @@ LIST: Final[LiteralString] = f"""
 select {COLUMNS} from service.audit_logs a
 where a.tenant_id = %(tenant)s and a.id < %(older_than)s
 order by a.id desc limit %(limit)s
+"""
+HEAD: Final[LiteralString] = """
+select s.tenant_id, s.position, s.audit_id, s.row_hash, s.hash, s.sealed_at from service.audit_seals s
+where s.tenant_id = %(tenant)s
+order by s.position desc limit 1
 """
 
 
@@ -91,3 +96,10 @@ async def list_audit(reader: ReadSession, *, limit: int = 50, cursor: str | None
     rows = await reader.fetch_all(LIST, params)
     more = cursors.encode(LIST_KIND, rows[size - 1]["id"]) if len(rows) > size else None
     return Page(tuple(AuditLog(**row) for row in rows[:size]), more)
+
+
+@repository_method
+async def last_seal(reader: ReadSession) -> AuditSeal | None:
+    """The head of the tenant's audit chain, to be kept where nobody here can write; None before the first."""
+    row = await reader.fetch_one(HEAD)
+    return AuditSeal(**row) if row else None

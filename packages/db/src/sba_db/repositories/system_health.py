@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, LiteralString
 
-from sba_db import payloads
+from sba_db import cursors, payloads
 from sba_db.database import Database
 from sba_db.ids import new_id
-from sba_db.method import repository_method
-from sba_db.models import HealthStatus, Json, SystemHealth
+from sba_db.method import platform_method
+from sba_db.models import HealthStatus, Json, Page, SystemHealth
 from sba_db.plans import Row
+
+LIST_KIND: Final = "hlt"
+MOST_LISTED: Final = 1000
 
 RECORD: Final[LiteralString] = """
 insert into service.system_health as h (id, component, status, detail)
@@ -31,9 +34,15 @@ cross join lateral (
 ) h
 order by h.component
 """
+HISTORY: Final[LiteralString] = """
+select h.id, h.component, h.status, h.detail, h.created_at
+from service.system_health h
+where h.component = %(component)s and h.id < %(before)s
+order by h.id desc limit %(limit)s
+"""
 
 
-@repository_method
+@platform_method
 async def record_health(
     database: Database,
     *,
@@ -62,10 +71,33 @@ async def record_health(
     return _to_health((await database.system(RECORD, params, write=True))[0])
 
 
-@repository_method
+@platform_method
 async def latest(database: Database) -> list[SystemHealth]:
     """The last word of every component, by name."""
     return [_to_health(row) for row in await database.system(LATEST)]
+
+
+@platform_method
+async def history(
+    database: Database, *, component: str, limit: int = 100, cursor: str | None = None
+) -> Page[SystemHealth]:
+    """What a component has said of itself, from new to old.
+
+    Args:
+        database: Where.
+        component: Its name.
+        limit: Words a page, 1 to 1000.
+        cursor: The `next_cursor` of the page before.
+
+    Raises:
+        InvalidCursor: Not a cursor of this list.
+        InvalidValue: The limit is out of range.
+    """
+    size = payloads.page_size(limit, most=MOST_LISTED)
+    params = {"component": component, "before": cursors.decode(LIST_KIND, cursor), "limit": size + 1}
+    rows = await database.system(HISTORY, params)
+    more = cursors.encode(LIST_KIND, rows[size - 1]["id"]) if len(rows) > size else None
+    return Page(tuple(_to_health(row) for row in rows[:size]), more)
 
 
 def _to_health(row: Row) -> SystemHealth:

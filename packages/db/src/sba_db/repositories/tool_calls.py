@@ -11,6 +11,7 @@ from sba_db.errors import LeaseLost, RunNotFound, TransactionConflict
 from sba_db.ids import new_id
 from sba_db.method import repository_method
 from sba_db.models import Json, Lease, ToolCall, ToolCallStatus
+from sba_db.months import least_id_after
 from sba_db.plans import Row
 from sba_db.repositories.agent_runs import HELD
 from sba_db.sessions import ReadSession, WriteSession
@@ -39,7 +40,7 @@ with allowed as (
 LOG_ALONE: Final[LiteralString] = f"with allowed as (select 1) {_INSERT}"
 LIST: Final[LiteralString] = f"""
 select {COLUMNS} from service.tool_calls c
-where c.tenant_id = %(tenant)s and c.run_id = %(run_id)s order by c.id
+where c.tenant_id = %(tenant)s and c.run_id = %(run_id)s and c.id >= %(least)s order by c.id
 """
 
 
@@ -76,6 +77,7 @@ async def log_tool_call(  # noqa: PLR0913 - one argument a column
     Raises:
         LeaseLost: The run was taken over, cancelled or finished; nothing was written.
         RunNotFound: The tenant has no such run.
+        ConstraintViolated: The run has no such step.
         PayloadTooLarge: A field over its limit.
         InvalidValue: A field that cannot be stored.
     """
@@ -102,7 +104,8 @@ async def log_tool_call(  # noqa: PLR0913 - one argument a column
 @repository_method
 async def list_tool_calls(reader: ReadSession, run_id: UUID) -> list[ToolCall]:
     """The run's tool calls in the order they were logged."""
-    return [_to_call(row) for row in await reader.fetch_all(LIST, {"run_id": run_id})]
+    rows = await reader.fetch_all(LIST, {"run_id": run_id, "least": least_id_after(run_id)})
+    return [_to_call(row) for row in rows]
 
 
 def _statement(lease: Lease | None, run_id: UUID | None) -> LiteralString:
