@@ -132,7 +132,7 @@ async def test_a_run_is_read_and_changed_by_its_key(explainer, old_run):
         ({"user_id": USER}, "agent_runs_tenant_id_user_id_id_idx"),
         ({"since": month(-3), "until": month(-3) + timedelta(days=2)}, RUNS),
     ],
-    ids=str,
+    ids=["none", "status", "user", "time"],
 )
 async def test_a_list_of_runs_uses_the_index_of_its_filter(explainer, filters, index):
     await agent_runs.list_runs(explainer, limit=20, **filters)
