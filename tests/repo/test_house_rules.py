@@ -35,6 +35,11 @@ FAULTS = {
         "apps/api/src/sba_api/settings.py",
         f'X = "{PUBLIC}"\n',
     ),
+    "client without a tenant": (
+        "tenant_context",
+        "apps/api/src/sba_api/files.py",
+        "async def f(pool):\n    client = await create_server_client(s, pool=pool)\n    client.table('t')\n",
+    ),
     "secret key": ("secrets", "docs/example.md", f"key: {SECRET_KEY}\n"),
     "signed token": ("secrets", "tests/unit/test_token.py", f'TOKEN = "{TOKEN}"\n'),
     "registry host": ("places", "CONTRIBUTING.md", f"pip install -i {REGISTRY}\n"),
@@ -97,6 +102,37 @@ def test_a_statement_is_read_with_the_constants_it_is_composed_of(tree: Path) ->
     assert broken("tenant_filter", tree) == []
     planted.write_text(composed.format(filter="id = %(id)s"), encoding="utf-8")
     assert [violation.line for violation in broken("tenant_filter", tree)] == [2]
+
+
+MADE = "    client = await create_server_client(settings, pool=pool)\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        (f"{MADE}    await set_tenant_context(client, t)\n    client.table('t')\n", []),
+        (f"{MADE}    mine = await set_tenant_context(client, t)\n    mine.rpc('f')\n", []),
+        (f"{MADE}    await client.auth.get_user()\n", []),
+        (f"{MADE}    client.rpc('f')\n    await set_tenant_context(client, t)\n    client.rpc('f')\n", [3]),
+        ("    async with create_client(s) as client:\n        client.storage.from_('b')\n", [3]),
+        ("    return (await create_server_client(s)).functions.invoke('f')\n", [2]),
+        ("    self.client = await create_client(s)\n    return self.client.schema('x')\n", [3]),
+        ("    client = await create_admin_client(s, service='x')\n    client.table('t')\n", []),
+    ],
+)
+def test_a_client_is_followed_to_its_tenant(tree: Path, body: str, lines: list[int]) -> None:
+    planted = tree / "apps/api/src/sba_api/files.py"
+    planted.parent.mkdir(parents=True)
+    planted.write_text(f"async def f(self, pool):\n{body}", encoding="utf-8")
+    assert [violation.line for violation in broken("tenant_context", tree)] == lines
+
+
+@pytest.mark.parametrize(("kind", "count"), [("Client", 1), ("'ServerClient'", 1), ("TenantClient", 0)])
+def test_a_client_that_is_taken_is_a_tenants(tree: Path, kind: str, count: int) -> None:
+    planted = tree / "packages/x/src/sba_x/files.py"
+    planted.parent.mkdir(parents=True)
+    planted.write_text(f"def f(client: {kind}):\n    return client.table('t')\n", encoding="utf-8")
+    assert len(broken("tenant_context", tree)) == count
 
 
 def test_this_repository_keeps_every_rule() -> None:

@@ -98,3 +98,64 @@ def test_a_key_of_another_curve_is_refused(tmp_path):
 def test_its_repr_shows_no_key(tmp_path):
     issuer = Issuer.load(tmp_path, URL)
     assert repr(issuer) == f"Issuer('{URL}/auth/v1', kid='{issuer.kid}')"
+
+
+def test_a_key_is_published_before_it_signs_and_after_it_has_signed(tmp_path):
+    issuer = Issuer.load(tmp_path, URL)
+    first = issuer.kid
+    second = issuer.announce()
+    assert issuer.announce() == second
+    assert issuer.kid == first
+    old = issuer.mint(user_id=USER, tenant_id=TENANT)
+    assert issuer.rotate() == issuer.kid == second
+    new = issuer.mint(user_id=USER, tenant_id=TENANT)
+    assert [claims_of(issuer, token)["sub"] for token in (old, new)] == [str(USER)] * 2
+    assert [key["kid"] for key in issuer.jwks()["keys"]] == [second, first]
+    issuer.retire()
+    assert [key["kid"] for key in issuer.jwks()["keys"]] == [second]
+
+
+def test_a_rotation_outlives_the_process(tmp_path):
+    issuer = Issuer.load(tmp_path, URL)
+    announced = issuer.announce()
+    assert Issuer.load(tmp_path, URL).jwks() == issuer.jwks()
+    issuer.rotate()
+    issuer.announce()
+    again = Issuer.load(tmp_path, URL)
+    assert again.kid == announced
+    assert again.jwks() == issuer.jwks()
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in tmp_path.glob("*.pem"))
+    again.retire()
+    assert len(Issuer.load(tmp_path, URL).jwks()["keys"]) == 2
+
+
+def test_a_key_that_nobody_knows_may_not_sign(tmp_path):
+    with pytest.raises(ValueError, match="announce"):
+        Issuer.load(tmp_path, URL).rotate()
+
+
+def test_it_reads_its_own_tokens_until_they_end():
+    clock = [1000.0]
+    issuer = Issuer(ec.generate_private_key(ec.SECP256R1()), URL, clock=lambda: clock[0])
+    token = issuer.mint(user_id=USER, tenant_id=TENANT, ttl=60)
+    assert issuer.read(token)["sub"] == str(USER)
+    clock[0] = 1060.0
+    with pytest.raises(jwt.ExpiredSignatureError):
+        issuer.read(token)
+
+
+@pytest.mark.parametrize(
+    "change", [{"aud": "other"}, {"iss": "http://other/auth/v1"}, {"sub": None}, {"sub": 7}]
+)
+def test_it_reads_no_token_with_other_claims(change):
+    issuer = Issuer(ec.generate_private_key(ec.SECP256R1()), URL)
+    claims = {"sub": str(USER), **change}
+    with pytest.raises(jwt.PyJWTError):
+        issuer.read(issuer.sign({name: value for name, value in claims.items() if value is not None}))
+
+
+def test_it_reads_no_token_of_others(tmp_path):
+    issuer, other = (Issuer(ec.generate_private_key(ec.SECP256R1()), URL) for _ in range(2))
+    for token in (other.mint(user_id=USER, tenant_id=None), "a.b.c", jwt.encode({}, "x" * 32)):
+        with pytest.raises(jwt.PyJWTError):
+            issuer.read(token)

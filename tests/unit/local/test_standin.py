@@ -1,4 +1,4 @@
-"""The stand-in for Supabase Auth, over real HTTP."""
+"""The stand-in before it has a database, over real HTTP."""
 
 import httpx
 import pytest
@@ -34,8 +34,10 @@ async def test_it_says_that_it_is_for_development_only(client):
     assert answer.headers["x-sba-stand-in"] == "development only"
 
 
-async def test_it_has_no_other_paths_and_takes_no_other_methods(client):
-    assert (await client.get("/auth/v1/token")).status_code == 404
+async def test_the_rest_has_to_wait_for_a_database(client):
+    answer = await client.get("/auth/v1/token")
+    assert answer.status_code == 503
+    assert answer.headers["x-sba-stand-in"] == "development only"
     assert (await client.post("/auth/v1/health")).status_code == 405
 
 

@@ -64,13 +64,13 @@ def test_a_verifying_service_needs_no_key(environment: pytest.MonkeyPatch):
 
 
 def test_an_issuer_behind_a_custom_domain_keeps_its_name(environment: pytest.MonkeyPatch):
-    environment.setenv("SUPABASE_URL", "http://kong:8000")
+    environment.setenv("SUPABASE_URL", "https://db.example.com")
     environment.setenv("SUPABASE_JWT_ISSUER", f"{PROJECT}/auth/v1")
     environment.setenv("SUPABASE_JWT_AUDIENCE", "staff")
     environment.setenv("SUPABASE_JWT_SECRET", "s" * 32)
     auth = load_settings(ProjectSettings).auth
     assert (auth.issuer, auth.audience) == (f"{PROJECT}/auth/v1", "staff")
-    assert auth.jwks_url == "http://kong:8000/auth/v1/.well-known/jwks.json"
+    assert auth.jwks_url == "https://db.example.com/auth/v1/.well-known/jwks.json"
     assert auth.legacy_secret == SecretStr("s" * 32)
 
 
@@ -111,8 +111,11 @@ def test_everything_wrong_is_named_at_once_and_no_value_is_shown(environment: py
         ("https://", "must be an http(s) URL"),
         ("https://[::1", "must be a URL"),
         ("https://abc:port", "must be a URL"),
-        ("http://abc.supabase.co", "must be an https URL outside private networks"),
-        ("http://8.8.8.8", "must be an https URL outside private networks"),
+        ("http://abc.supabase.co", "must be an https URL (http on loopback only)"),
+        ("http://kong:8000", "must be an https URL (http on loopback only)"),
+        ("http://10.0.0.4", "must be an https URL (http on loopback only)"),
+        ("http://localhost.evil.com", "must be an https URL (http on loopback only)"),
+        ("http://8.8.8.8", "must be an https URL (http on loopback only)"),
         ("https://user:pw@abc.supabase.co", "must be a URL without credentials, query or fragment"),
         ("https://abc.supabase.co/?key=1", "must be a URL without credentials, query or fragment"),
     ],
@@ -123,10 +126,9 @@ def test_an_address_follows_the_rules(url: str, rule: str, environment: pytest.M
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["http://127.0.0.1:1", "http://[::1]:1", "http://10.0.0.4", "http://kong:8000", "http://db.internal"],
+    "url", ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost", "http://a.localhost"]
 )
-def test_plain_http_is_for_private_networks(url: str, environment: pytest.MonkeyPatch):
+def test_plain_http_stays_on_this_machine(url: str, environment: pytest.MonkeyPatch):
     environment.setenv("SUPABASE_URL", url)
     assert load_settings(ProjectSettings).url == url
 

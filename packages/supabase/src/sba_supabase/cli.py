@@ -7,6 +7,7 @@ import asyncio
 import click
 
 from sba_supabase import migrate as migrations
+from sba_supabase.checks import commands
 from sba_supabase.errors import MigrationError
 
 
@@ -33,3 +34,8 @@ def migrate(database_url: str) -> None:
         raise click.ClickException(str(error)) from None
     if not applied:
         click.echo("nothing to apply")
+
+
+main.add_command(commands.scan)
+main.add_command(commands.audit)
+main.add_command(commands.types)

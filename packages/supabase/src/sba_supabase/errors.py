@@ -23,6 +23,24 @@ SupabaseError
 │   ├── ClaimInvalid         claim_invalid          .claim names it
 │   ├── RoleRefused          role_refused           service_role, anon, or any other role not allowed
 │   └── TokenRevoked         token_revoked
+├── ClientError              client_refused         a client is asked for what it must not do
+│   ├── AdminSession         admin_session          somebody signs in on an admin client
+│   ├── RequestEscapes       request_escapes        a request to another host than the project's
+│   └── TenantRefused        tenant_refused         an admin client asks for a tenant context
+├── SessionUnavailable       session_unavailable    an expired session cannot be refreshed now: 503
+├── MembershipRequired       membership_required    .tenant_id: no live membership of it: 403
+├── TenantUnavailable        tenant_unavailable     membership cannot be asked for now, .reason: 503
+├── RemoteError              remote_failed          .status, .reason: an RPC, function or file was answered so
+│   ├── RemoteRefused        remote_refused         the caller may not: 401, 403
+│   ├── RemoteMissing        remote_missing         there is no such thing: 404
+│   ├── RemoteConflict       remote_conflict        there is one already: 409
+│   ├── RemoteInvalid        remote_invalid         any other of the 400s
+│   ├── RemoteUnavailable    remote_unavailable     no answer, or one in the 500s: .retry_after
+│   └── ResultInvalid        result_invalid         an answer of another shape: .places
+├── PathRefused              path_refused           a path that could leave its tenant's folder
+├── TenantUnset              tenant_unset           a client without `set_tenant_context`
+├── AllowListInvalid         allow_list_invalid     a list of allowed findings that gives no reasons
+├── IntrospectionFailed      introspection_failed   the database's types cannot be read
 └── MigrationError           migration_failed
     ├── MigrationsMissing    migrations_missing     the package came without its SQL files
     ├── MigrationMisnamed    migration_misnamed     .file
@@ -36,13 +54,93 @@ No message holds a token, a claim's value, a key, a setting's value or a passwor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from uuid import UUID
 
+from sba_supabase.auth.refusals import (
+    AlgorithmRefused,
+    AudienceWrong,
+    ClaimInvalid,
+    ClaimMissing,
+    ExtensionUnknown,
+    HeaderRefused,
+    IssuedInFuture,
+    IssuerWrong,
+    KeyUnknown,
+    MemberDuplicated,
+    RoleRefused,
+    SignatureWrong,
+    TokenError,
+    TokenExpired,
+    TokenMalformed,
+    TokenMissing,
+    TokenNotYetValid,
+    TokenRevoked,
+    TokenTooLarge,
+    TypeWrong,
+)
+from sba_supabase.remote_refusals import (
+    PathRefused,
+    RemoteConflict,
+    RemoteError,
+    RemoteInvalid,
+    RemoteMissing,
+    RemoteRefused,
+    RemoteUnavailable,
+    ResultInvalid,
+    TenantUnset,
+)
+from sba_supabase.supabase_error import SupabaseError
 
-class SupabaseError(Exception):
-    """The root of this package's errors."""
-
-    code: ClassVar[str] = "supabase_error"
+__all__ = [
+    "AdminSession",
+    "AlgorithmRefused",
+    "AllowListInvalid",
+    "AudienceWrong",
+    "ClaimInvalid",
+    "ClaimMissing",
+    "ClientError",
+    "ExtensionUnknown",
+    "HeaderRefused",
+    "IntrospectionFailed",
+    "IssuedInFuture",
+    "IssuerWrong",
+    "KeyUnknown",
+    "KeysUnavailable",
+    "MemberDuplicated",
+    "MembershipRequired",
+    "MigrationEdited",
+    "MigrationError",
+    "MigrationMisnamed",
+    "MigrationOutOfOrder",
+    "MigrationStatementFailed",
+    "MigrationsMissing",
+    "PathRefused",
+    "RemoteConflict",
+    "RemoteError",
+    "RemoteInvalid",
+    "RemoteMissing",
+    "RemoteRefused",
+    "RemoteUnavailable",
+    "RequestEscapes",
+    "ResultInvalid",
+    "RoleRefused",
+    "SessionUnavailable",
+    "SettingProblem",
+    "SettingsError",
+    "SignatureWrong",
+    "SupabaseError",
+    "TenantRefused",
+    "TenantUnavailable",
+    "TenantUnset",
+    "TokenError",
+    "TokenExpired",
+    "TokenMalformed",
+    "TokenMissing",
+    "TokenNotYetValid",
+    "TokenRevoked",
+    "TokenTooLarge",
+    "TypeWrong",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,164 +180,86 @@ class KeysUnavailable(SupabaseError):
         super().__init__("the signing keys are unavailable")
 
 
-class TokenError(SupabaseError):
-    """The token is refused."""
+class ClientError(SupabaseError):
+    """A client is asked for what it must not do."""
 
-    code = "token_refused"
-    message: ClassVar[str] = "the token is refused"
+    code = "client_refused"
+
+
+class AdminSession(ClientError):
+    """Somebody signs in on an admin client, which would then act as that user for everyone."""
+
+    code = "admin_session"
 
     def __init__(self) -> None:
-        super().__init__(self.message)
+        super().__init__("an admin client has no session: sign in on a client of create_server_client")
 
 
-class TokenMissing(TokenError):
-    """No token was given."""
+class RequestEscapes(ClientError):
+    """A request is meant for another host than the project's, which must not see its keys."""
 
-    code = "token_missing"
-    message = "a token is required"
+    code = "request_escapes"
 
-
-class TokenTooLarge(TokenError):
-    """The token is longer than 8 KiB."""
-
-    code = "token_too_large"
-    message = "the token is too large"
+    def __init__(self) -> None:
+        super().__init__("a request to another host than the project's")
 
 
-class TokenMalformed(TokenError):
-    """The token is not three canonical base64url segments holding JSON objects."""
+class TenantRefused(ClientError):
+    """An admin client asks for a tenant context: its role is bound by no policy, so it would bind nothing."""
 
-    code = "token_malformed"
-    message = "the token is malformed"
+    code = "tenant_refused"
 
-
-class MemberDuplicated(TokenMalformed):
-    """A JSON object in the token names a member twice, so that readers could disagree about it."""
-
-    code = "member_duplicated"
-    message = "the token names a member twice"
+    def __init__(self) -> None:
+        super().__init__("an admin client passes by row level security: act as the user instead")
 
 
-class HeaderRefused(TokenError):
-    """The header brings its own key, key address, certificate, compression or encoding."""
+class SessionUnavailable(SupabaseError):
+    """A session has expired and the issuer cannot be asked for a new one at the moment."""
 
-    code = "header_refused"
-    message = "the token's header is refused"
+    code = "session_unavailable"
 
-
-class TypeWrong(HeaderRefused):
-    """The header's `typ` is not JWT."""
-
-    code = "type_wrong"
-    message = "the token is of another type"
+    def __init__(self) -> None:
+        super().__init__("the session has expired and cannot be refreshed now")
 
 
-class ExtensionUnknown(HeaderRefused):
-    """The header's `crit` asks for an extension that is not understood."""
-
-    code = "extension_unknown"
-    message = "the token requires an unknown extension"
-
-
-class AlgorithmRefused(TokenError):
-    """The header's `alg` is not allowed, or is not the algorithm of the key it names."""
-
-    code = "algorithm_refused"
-    message = "the token's algorithm is refused"
-
-
-class KeyUnknown(TokenError):
-    """The header names no key of the key set."""
-
-    code = "key_unknown"
-    message = "the token's key is unknown"
-
-
-class SignatureWrong(TokenError):
-    """The signature does not fit."""
-
-    code = "signature_wrong"
-    message = "the token's signature is wrong"
-
-
-class TokenExpired(TokenError):
-    """The token's `exp` has passed."""
-
-    code = "token_expired"
-    message = "the token has expired"
-
-
-class TokenNotYetValid(TokenError):
-    """The token's `nbf` lies ahead."""
-
-    code = "token_not_yet_valid"
-    message = "the token is not valid yet"
-
-
-class IssuedInFuture(TokenError):
-    """The token's `iat` lies ahead."""
-
-    code = "issued_in_future"
-    message = "the token was issued in the future"
-
-
-class IssuerWrong(TokenError):
-    """The token's `iss` is another issuer."""
-
-    code = "issuer_wrong"
-    message = "the token is from another issuer"
-
-
-class AudienceWrong(TokenError):
-    """The token's `aud` is another audience."""
-
-    code = "audience_wrong"
-    message = "the token is for another audience"
-
-
-class _ClaimError(TokenError):
-    """A refusal that names its claim."""
-
-    def __init__(self, claim: str) -> None:
-        super().__init__()
-        self.claim = claim
-        self.args = (f"{self.message}: {claim}",)
-
-
-class ClaimMissing(_ClaimError):
-    """A required claim is absent.
+class MembershipRequired(SupabaseError):
+    """The client's user is no live member of the tenant, or the tenant does not exist.
 
     Attributes:
-        claim: its name.
+        tenant_id: which one.
     """
 
-    code = "claim_missing"
-    message = "the token lacks a claim"
+    code = "membership_required"
+
+    def __init__(self, tenant_id: UUID) -> None:
+        self.tenant_id = tenant_id
+        super().__init__("a live membership is required")
 
 
-class ClaimInvalid(_ClaimError):
-    """A claim has the wrong type or shape.
+class TenantUnavailable(SupabaseError):
+    """Membership could not be asked for.
 
     Attributes:
-        claim: its name.
+        reason: the code the project answered, or what failed on the way.
     """
 
-    code = "claim_invalid"
-    message = "the token has an invalid claim"
+    code = "tenant_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"membership cannot be asked for: {reason}")
 
 
-class RoleRefused(TokenError):
-    """The token's `role` may not act as a user."""
+class AllowListInvalid(SupabaseError):
+    """A list of allowed findings cannot be read, or an entry of it gives no reason."""
 
-    code = "role_refused"
-    message = "the token's role is refused"
+    code = "allow_list_invalid"
 
 
-class TokenRevoked(TokenError):
-    """The token or its session was revoked."""
+class IntrospectionFailed(SupabaseError):
+    """The types of a database cannot be read."""
 
-    code = "token_revoked"
-    message = "the token was revoked"
+    code = "introspection_failed"
 
 
 class MigrationError(SupabaseError):

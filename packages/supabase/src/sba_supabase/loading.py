@@ -5,18 +5,54 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import chain
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import AliasChoices, AliasPath, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from sba_supabase.errors import SettingProblem, SettingsError
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
 _NOT_DECODED = "must be valid JSON"
+_REACH_BROWSERS = ("next_public_", "nuxt_public_", "expo_public_", "react_app_", "vite_")
+
+EXPOSED: Final = "variables that reach browsers"
+"""What the field of `Exposed` is read from: no variable can be named so."""
+
+KEYED_BY_VARIABLE: Final = "keyed by variable"
+"""Marks a field whose keys are the variables its values come from."""
+
+
+class Exposed(PydanticBaseSettingsSource):
+    """The variables that frameworks copy into what browsers load, under `EXPOSED`.
+
+    Args:
+        settings_cls: the settings they are for.
+        environment: the source that reads the environment.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], environment: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._environment = environment
+
+    def get_field_value(
+        self,
+        field: FieldInfo,  # noqa: ARG002 - the base class asks for it
+        field_name: str,
+    ) -> tuple[Any, str, bool]:
+        """Nothing: no field is read from one variable here."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Name and value of each such variable."""
+        if not isinstance(self._environment, EnvSettingsSource):
+            return {}
+        variables = self._environment.env_vars.items()
+        found = {name: value for name, value in variables if name.lower().startswith(_REACH_BROWSERS)}
+        return {EXPOSED: {name.upper(): value for name, value in found.items() if value}}
 
 
 def _aliases(field: FieldInfo) -> Iterable[str]:
@@ -44,6 +80,8 @@ def _place(cls: type[BaseSettings], location: tuple[int | str, ...]) -> str:
     for name, field in cls.model_fields.items():
         variables = _variables(cls, name, field)
         if first == name or first.upper() in variables:
+            if rest and KEYED_BY_VARIABLE in field.metadata:
+                return rest[0]
             return " or ".join(f"{variable}{inner}" for variable in variables)
     return first.upper() + inner
 

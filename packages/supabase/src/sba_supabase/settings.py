@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from sba_supabase.api_keys import ApiKey, is_of, is_secret, read_api_key
 from sba_supabase.errors import SettingProblem, SettingsError
-from sba_supabase.loading import load_settings
+from sba_supabase.loading import EXPOSED, KEYED_BY_VARIABLE, Exposed, load_settings
 
-__all__ = ["AuthSettings", "ProjectSettings", "ServerSettings", "load_settings"]
+__all__ = [
+    "AuthSettings",
+    "ProjectSettings",
+    "PublicProject",
+    "PublicSettings",
+    "ServerSettings",
+    "load_settings",
+]
 
 SUPPORTED_ALGORITHMS: Final = ("ES256", "RS256", "EdDSA")
 _LONGEST_LEEWAY = 30.0
 _SHORTEST_SECRET = 32
 _FORBIDDEN_ROLES = frozenset({"service_role", "anon", "supabase_admin", "postgres"})
-_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal")
 
 
-def _is_private(host: str) -> bool:
-    """Whether a host cannot be on the public internet: a private address, a bare or an internal name."""
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
     try:
-        return ip_address(host).is_private
+        return ip_address(host).is_loopback
     except ValueError:
-        return "." not in host or host.endswith(_PRIVATE_SUFFIXES)
+        return host == "localhost" or host.endswith(".localhost")
 
 
-def _service_url(value: str) -> str:
-    """An https URL (http within private networks), without credentials, query or trailing slash."""
+def _url(value: str) -> str:
+    """An http(s) URL, without credentials, query or trailing slash."""
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
@@ -40,10 +48,16 @@ def _service_url(value: str) -> str:
         raise ValueError("must be a URL") from None
     if parts.scheme not in {"https", "http"} or not host:
         raise ValueError("must be an http(s) URL")
-    if parts.scheme == "http" and not _is_private(host):
-        raise ValueError("must be an https URL outside private networks")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must be a URL without credentials, query or fragment")
+    return value.rstrip("/")
+
+
+def _service_url(value: str) -> str:
+    """A URL whose answers can be believed: https, or http on this machine."""
+    parts = urlsplit(_url(value))
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("must be an https URL (http on loopback only)")
     return value.rstrip("/")
 
 
@@ -53,13 +67,35 @@ def _legacy_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _read(value: SecretStr, *, role: str, kind: str) -> ApiKey:
+    key = read_api_key(value.get_secret_value())
+    if key is None:
+        raise ValueError(f"must be {kind}")
+    if key.role != role:
+        raise ValueError(f"must be {kind}: this key has another role")
+    return key
+
+
 def _secret_key(value: SecretStr) -> SecretStr:
-    if value.get_secret_value().startswith("sb_publishable_"):
-        raise ValueError("must be a secret key, not a publishable one")
+    _read(value, role="service_role", kind="an sb_secret_… or a legacy service_role key")
+    return value
+
+
+def _public_key(value: SecretStr) -> SecretStr:
+    _read(value, role="anon", kind="an sb_publishable_… or a legacy anon key")
+    return value
+
+
+def _not_exposed(value: SecretStr) -> SecretStr:
+    if is_secret(value.get_secret_value()):
+        raise ValueError("holds a secret key, and variables of this name reach browsers: rotate the key")
     return value
 
 
 ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+SecretKey = Annotated[SecretStr, AfterValidator(_secret_key)]
+PublicKey = Annotated[SecretStr, AfterValidator(_public_key)]
+_Exposed = Annotated[SecretStr, AfterValidator(_not_exposed)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +137,7 @@ class AuthSettings:
             (
                 "jwks_url",
                 _passes(self.jwks_url),
-                "must be an https URL (http in private networks) without credentials",
+                "must be an https URL (http on loopback only) without credentials",
             ),
             ("algorithms", self._algorithms_hold(), f"must be some of {', '.join(SUPPORTED_ALGORITHMS)}"),
             ("roles", self._roles_hold(), "must name user roles, never a service's or nobody's"),
@@ -132,23 +168,77 @@ def _passes(url: str) -> bool:
     return True
 
 
-class ProjectSettings(BaseSettings):
-    """What a service needs to verify tokens: no key of the project.
+class PublicProject(Protocol):
+    """The two things every client of a project needs, neither of them secret."""
+
+    @property
+    def url(self) -> str:
+        """The project's address."""
+        ...
+
+    @property
+    def anon_key(self) -> SecretStr | None:
+        """Its publishable or legacy anon key."""
+        ...
+
+
+class _Settings(BaseSettings):
+    """Settings that are refused while a secret key is in a variable that reaches browsers.
 
     Attributes:
-        url: the project's address (`SUPABASE_URL`).
-        issuer: the exact `iss` where it is not `<url>/auth/v1`, as behind a custom domain
-            (`SUPABASE_JWT_ISSUER`).
-        audience: the exact `aud` (`SUPABASE_JWT_AUDIENCE`).
-        legacy_secret: the HS256 secret of a project that still signs with one (`SUPABASE_JWT_SECRET`).
+        exposed: the variables of such names; checked, then forgotten.
     """
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
+    exposed: Annotated[Mapping[str, _Exposed], AfterValidator(lambda _: {}), KEYED_BY_VARIABLE] = Field(
+        default={}, validation_alias=EXPOSED, repr=False, exclude=True
+    )
+
+    @field_validator("anon_key", "service_role_key", check_fields=False)
+    @classmethod
+    def _of_this_project(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        key = read_api_key(value.get_secret_value()) if value is not None else None
+        if key is not None and "url" in info.data and not is_of(key, info.data["url"]):
+            raise ValueError("is the key of another project than the URL's")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The usual sources, and before them the variables that reach browsers."""
+        usual = (init_settings, env_settings, dotenv_settings, file_secret_settings)
+        return (Exposed(settings_cls, env_settings), *usual)
+
+
+class ProjectSettings(_Settings):
+    """What a service needs to verify tokens: no key of the project.
+
+    Attributes:
+        url: the project's address (`SUPABASE_URL`).
+        anon_key: the publishable or legacy anon key, for clients that act as their user
+            (`SUPABASE_ANON_KEY`, or `SUPABASE_PUBLISHABLE_KEY`).
+        issuer: the exact `iss` where it is not `<url>/auth/v1`, as behind a custom domain
+            (`SUPABASE_JWT_ISSUER`).
+        audience: the exact `aud` (`SUPABASE_JWT_AUDIENCE`).
+        legacy_secret: the HS256 secret of a project that still signs with one (`SUPABASE_JWT_SECRET`).
+    """
+
     url: ServiceUrl = Field(validation_alias="SUPABASE_URL")
-    issuer: ServiceUrl | None = Field(default=None, validation_alias="SUPABASE_JWT_ISSUER")
+    anon_key: PublicKey | None = Field(
+        default=None, validation_alias=AliasChoices("SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY")
+    )
+    issuer: Annotated[str, AfterValidator(_url)] | None = Field(
+        default=None, validation_alias="SUPABASE_JWT_ISSUER"
+    )
     audience: str = Field(default="authenticated", min_length=1, validation_alias="SUPABASE_JWT_AUDIENCE")
     legacy_secret: Annotated[SecretStr, AfterValidator(_legacy_secret)] | None = Field(
         default=None, validation_alias="SUPABASE_JWT_SECRET"
@@ -174,6 +264,21 @@ class ServerSettings(ProjectSettings):
             `SUPABASE_SERVICE_KEY`).
     """
 
-    service_role_key: Annotated[SecretStr, AfterValidator(_secret_key)] = Field(
+    service_role_key: SecretKey = Field(
         validation_alias=AliasChoices("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SERVICE_KEY")
+    )
+
+
+class PublicSettings(_Settings):
+    """What may be known to browsers, and all that code running there is given.
+
+    Attributes:
+        url: the project's address (`NEXT_PUBLIC_SUPABASE_URL`).
+        anon_key: the legacy anon or the publishable key (`NEXT_PUBLIC_SUPABASE_ANON_KEY`, or
+            `NEXT_PUBLIC_SUPABASE_PUBLISHABLE_KEY`).
+    """
+
+    url: ServiceUrl = Field(validation_alias="NEXT_PUBLIC_SUPABASE_URL")
+    anon_key: PublicKey = Field(
+        validation_alias=AliasChoices("NEXT_PUBLIC_SUPABASE_ANON_KEY", "NEXT_PUBLIC_SUPABASE_PUBLISHABLE_KEY")
     )

@@ -1,0 +1,179 @@
+"""INSERT, UPDATE and DELETE: the rows come from one bound JSON text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+
+from sba_local.supabase.rest.binding import Binds, Part, all_of, listed, quoted
+from sba_local.supabase.rest.catalog import Relation
+from sba_local.supabase.rest.columns import Row
+from sba_local.supabase.rest.errors import RestError, column_missing
+from sba_local.supabase.rest.payload import Payload, uniform
+from sba_local.supabase.rest.preferences import Preferences
+from sba_local.supabase.rest.querystring import Query
+
+WRITTEN: Final = sql.Identifier("_sba_written")
+FRESH: Final = sql.Identifier("_sba_fresh")
+_W: Final = "w"
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Composes the write of one request.
+
+    Attributes:
+        relation: what is written to.
+        query: what was asked.
+        preferences: how.
+        binds: where values go.
+    """
+
+    relation: Relation
+    query: Query
+    preferences: Preferences
+    binds: Binds
+
+    def insert(self, payload: Payload, returning: Sequence[Part]) -> Part:
+        """INSERT, with ON CONFLICT where duplicates are to be resolved.
+
+        Raises:
+            RestError: PGRST102 or PGRST204, the rows do not fit the table.
+        """
+        columns = self._columns(payload)
+        if self.query.columns is None and not self.preferences.defaults:
+            uniform(payload)
+        return sql.SQL("insert into {} as {} {}{}{}").format(
+            self.relation.name.quoted,
+            quoted(_W),
+            self._source(payload, columns),
+            self._conflict(columns),
+            _returning((*returning, *self._fresh())),
+        )
+
+    def update(self, payload: Payload, returning: Sequence[Part]) -> Part | None:
+        """UPDATE, or None where there is nothing to set.
+
+        Raises:
+            RestError: PGRST204, or 21000 without a filter.
+        """
+        columns = self._columns(payload)
+        if not columns or not payload.rows:
+            return None
+        where = self._where("UPDATE")
+        body = sql.SQL("json_to_recordset({}::json)").format(self.binds.add(payload.text))
+        return sql.SQL("update {} as {} set {} from {} where {}{}").format(
+            self.relation.name.quoted,
+            quoted(_W),
+            listed(self._settings(payload, columns)),
+            self._record(body, columns),
+            where,
+            _returning(returning),
+        )
+
+    def delete(self, returning: Sequence[Part]) -> Part:
+        """DELETE.
+
+        Raises:
+            RestError: 21000 without a filter.
+        """
+        where = self._where("DELETE")
+        return sql.SQL("delete from {} as {} where {}{}").format(
+            self.relation.name.quoted, quoted(_W), where, _returning(returning)
+        )
+
+    @property
+    def merges(self) -> bool:
+        """Whether duplicates are updated, so that new rows have to be told from old ones."""
+        return self.preferences.resolution == "merge-duplicates" and self.relation.stored
+
+    def column(self, name: str) -> Part:
+        """A column of the rows written."""
+        self.relation.check(name)
+        return quoted(_W, name)
+
+    @property
+    def everything(self) -> Part:
+        """All columns of the rows written."""
+        return sql.SQL("{}.*").format(quoted(_W))
+
+    def _columns(self, payload: Payload) -> tuple[str, ...]:
+        columns = self.query.columns
+        if columns is None:
+            columns = tuple(dict.fromkeys(key for row in payload.rows for key in row))
+        for column in columns:
+            if column not in self.relation.types:
+                raise column_missing(self.relation.name.name, column)
+        return columns
+
+    def _source(self, payload: Payload, columns: Sequence[str]) -> Part:
+        if not columns:
+            return sql.SQL("default values")
+        names = listed(map(quoted, columns))
+        text = self.binds.add(payload.text)
+        if self.preferences.defaults:
+            rows = (self._cells(text, at, row, columns) for at, row in enumerate(payload.rows))
+            return sql.SQL("({}) values {}").format(names, listed(rows))
+        values = listed(quoted("b", column) for column in columns)
+        record = self._record(sql.SQL("json_to_recordset({}::json)").format(text), columns)
+        return sql.SQL("({}) select {} from {}").format(names, values, record)
+
+    def _cells(self, text: Part, at: int, row: Mapping[str, object], columns: Sequence[str]) -> Part:
+        """One row whose missing members are DEFAULT."""
+        place = sql.SQL("json_to_record({}::json -> {}::int)").format(text, self.binds.add(str(at)))
+        cells = (
+            sql.SQL("(select {} from {})").format(quoted("b", column), self._record(place, (column,)))
+            if column in row
+            else sql.SQL("default")
+            for column in columns
+        )
+        return sql.SQL("({})").format(listed(cells))
+
+    def _record(self, source: Part, columns: Sequence[str]) -> Part:
+        """Part of the body as rows `b` of the columns' types."""
+        shape = listed(
+            sql.SQL("{} {}").format(quoted(column), self.relation.types[column].quoted) for column in columns
+        )
+        return sql.SQL("{} as b({})").format(source, shape)
+
+    def _settings(self, payload: Payload, columns: Sequence[str]) -> Iterator[Part]:
+        for column in columns:
+            if self.preferences.defaults and column not in payload.rows[0]:
+                yield sql.SQL("{} = default").format(quoted(column))
+            else:
+                yield sql.SQL("{} = {}").format(quoted(column), quoted("b", column))
+
+    def _conflict(self, columns: Sequence[str]) -> Part:
+        keys = self.query.on_conflict or self.relation.primary_key
+        if self.preferences.resolution is None or not keys:
+            return sql.SQL("")
+        for key in keys:
+            self.relation.check(key)
+        if self.preferences.resolution == "ignore-duplicates" or not columns:
+            action: Part = sql.SQL("nothing")
+        else:
+            action = sql.SQL("update set {}").format(
+                listed(
+                    sql.SQL("{} = {}").format(quoted(column), quoted("excluded", column))
+                    for column in columns
+                )
+            )
+        return sql.SQL(" on conflict ({}) do {}").format(listed(map(quoted, keys)), action)
+
+    def _fresh(self) -> Iterator[Part]:
+        if self.merges:
+            yield sql.SQL("({} = 0) as {}").format(quoted(_W, "xmax"), FRESH)
+
+    def _where(self, verb: str) -> Part:
+        conditions = self.query.outer.conditions
+        if not conditions:
+            raise RestError(400, "21000", f"{verb} requires a WHERE clause")
+        row = Row(self.relation, _W, self.binds, {})
+        return all_of(map(row.condition, conditions))
+
+
+def _returning(parts: Sequence[Part]) -> Part:
+    return sql.SQL(" returning {}").format(listed(parts or (sql.SQL("1"),)))

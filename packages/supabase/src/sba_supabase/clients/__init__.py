@@ -1,0 +1,1 @@
+"""Clients of a Supabase project, one kind for each context."""

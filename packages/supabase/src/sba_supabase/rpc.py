@@ -1,0 +1,103 @@
+"""Calls of the database's functions: guarded, typed, and failing by one name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
+
+import httpx
+from postgrest.base_request_builder import RequestConfig
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+
+from sba_resilience import retry_after_of
+from sba_supabase.calls import Guards, guarded, read, refusal
+from sba_supabase.clients.client import ProjectClient
+
+T = TypeVar("T")
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class _Problem(BaseModel):
+    """The body of a refusal."""
+
+    code: str | None = None
+    message: str | None = None
+
+
+async def rpc(
+    client: ProjectClient,
+    name: str,
+    arguments: Mapping[str, Any] = _NOTHING,
+    *,
+    returns: type[T],
+    guards: Guards,
+    idempotent: bool = False,
+) -> T:
+    """Call a function of the database as the client's user.
+
+    Args:
+        client: of `create_server_client`, with its tenant set, or any other.
+        name: of the function; never one that a request brings.
+        arguments: by name; UUIDs, dates and pydantic models are written as JSON has them.
+        returns: what it gives: a pydantic model, `list[Model]`, `int`, ...
+        guards: the process's.
+        idempotent: it may safely run more than once, and is repeated when the project is unavailable.
+
+    Raises:
+        RemoteError: what the project answered, or that it did not.
+        ResultInvalid: the result is no `returns`.
+        ResilienceError: the guard did not let it through, or time ran out.
+
+    Example:
+        >>> found = await rpc(mine, "search", {"query": "beans"}, returns=list[Match], guards=guards)
+    """
+    sent: dict[str, Any] = {key: to_jsonable_python(value) for key, value in arguments.items()}
+
+    async def attempt() -> T:
+        request: RequestConfig[httpx.AsyncClient] = client.rpc(name, sent).request
+        response = await request.send(httpx.Headers())
+        if response.is_success:
+            return read(returns, response.content)
+        raise _refusal(response)
+
+    return await guarded(guards.of(f"rpc.{name}"), attempt, idempotent=idempotent)
+
+
+def _refusal(response: httpx.Response) -> Exception:
+    try:
+        problem = _Problem.model_validate_json(response.content)
+    except ValidationError:
+        problem = _Problem()
+    asked = retry_after_of(httpx.HTTPStatusError("", request=response.request, response=response))
+    return refusal(
+        response.status_code, problem.code or str(response.status_code), problem.message or "", asked=asked
+    )
+
+
+class Rpc(Generic[T]):
+    """A function of the database, declared once and called in many places.
+
+    Args:
+        name: of the function.
+        returns: what it gives.
+        guards: the process's.
+        idempotent: it may safely run more than once.
+    """
+
+    def __init__(self, name: str, *, returns: type[T], guards: Guards, idempotent: bool = False) -> None:
+        self.name = name
+        self._returns = returns
+        self._guards = guards
+        self._idempotent = idempotent
+
+    async def __call__(self, client: ProjectClient, arguments: Mapping[str, Any] = _NOTHING) -> T:
+        """Call it; see `rpc`."""
+        return await rpc(
+            client,
+            self.name,
+            arguments,
+            returns=self._returns,
+            guards=self._guards,
+            idempotent=self._idempotent,
+        )

@@ -1,0 +1,62 @@
+"""Python's names for what a database calls as it likes, and its text in Python's literals."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+from typing import Final
+
+from pydantic import BaseModel
+
+_NOT_NAME: Final = re.compile(r"[^A-Za-z0-9_]+")
+_WORD: Final = re.compile(r"[A-Za-z0-9]+")
+_LONGEST_DOC: Final = 90
+IMPORTED: Final = frozenset(
+    {"AwareDatetime", "Decimal", "Field", "Final", "JsonValue", "NaiveDatetime", "ReadOnly", "Row", "Rpc"}
+    | {"OMITTED", "StrEnum", "Table", "TypeAdapter", "UUID", "Write", "date_type", "time_type"}
+)
+_ANNOTATING: Final = IMPORTED | {"bool", "float", "int", "list", "str"}
+
+
+def class_name(name: str) -> str:
+    """`agent_runs` as `AgentRuns`."""
+    words = "".join(word[0].upper() + word[1:] for word in _WORD.findall(name))
+    return words if words[:1].isalpha() else f"N{words}"
+
+
+def enum_name(name: str) -> str:
+    """An enum's class, which has no ending to tell it from what the module imports."""
+    spelled = class_name(name)
+    return f"{spelled}Enum" if spelled in IMPORTED or keyword.iskeyword(spelled) else spelled
+
+
+def constant_name(name: str) -> str:
+    """`agent_runs` as `AGENT_RUNS`."""
+    text = _NOT_NAME.sub("_", name).strip("_").upper()
+    return text if text[:1].isalpha() else f"N_{text}"
+
+
+def field_name(name: str) -> str:
+    """A column as a model's field: itself, where it can be."""
+    text = _NOT_NAME.sub("_", name).lstrip("_") or "field"
+    if text[0].isdigit():
+        text = f"n_{text}"
+    taken = keyword.iskeyword(text) or hasattr(BaseModel, text) or text.startswith("model_")
+    return f"{text}_" if taken or text in _ANNOTATING else text
+
+
+def literal(text: str) -> str:
+    """Text as a Python literal in double quotes, whatever is in it."""
+    told = json.dumps(text, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in told)
+
+
+def sentence(text: str | None, fallback: str) -> str:
+    """One line fit for a docstring: the first of a comment, or something to say instead."""
+    lines = (text or "").strip().splitlines()
+    line = "".join(letter for letter in (lines[0] if lines else fallback) if letter.isprintable())
+    line = line.replace("\\", "/").replace('"', "'").strip()
+    if len(line) > _LONGEST_DOC:
+        line = f"{line[:_LONGEST_DOC].rsplit(' ', 1)[0]}…"
+    return line if line.endswith((".", "!", "?")) else f"{line}."
