@@ -13,6 +13,8 @@ from sba_resilience.errors import (
     RedisError,
     RedisUnavailable,
     ResilienceError,
+    UnshareableCommand,
+    WrongEventLoop,
 )
 from sba_resilience.faults import is_fault, retry_after_of, status_of
 from sba_resilience.guard import Guard, GuardSnapshot
@@ -38,6 +40,8 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "State",
+    "UnshareableCommand",
+    "WrongEventLoop",
     "is_fault",
     "retry_after_of",
     "status_of",

@@ -11,16 +11,15 @@ from typing import ParamSpec, TypeVar
 from sba_resilience.deadline import Deadline
 from sba_resilience.errors import BreakerOpen
 from sba_resilience.faults import is_fault, ran_out, retry_after_of, status_of
-from sba_resilience.states import LEVELS, BreakerSnapshot, Mode, State
+from sba_resilience.shown import show_change, show_level
+from sba_resilience.states import BreakerSnapshot, Mode, State
 from sba_resilience.windows import CountWindow, TimeWindow, Window
-from sba_telemetry import counter, gauge, get_logger, tally
+from sba_telemetry import get_logger, tally
 
 __all__ = ["Breaker", "BreakerSnapshot", "Mode", "State"]
 
 _log = get_logger(__name__)
-_changes = counter("sba.breaker.changes", description="Changes of state by breaker and new state.")
 _events = tally("sba.breaker.events", description="Calls ok, failed, slow and refused, by breaker.")
-_level = gauge("sba.breaker.state", description="By breaker: 0 closed, 1 half open, 2 open.")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,8 +47,10 @@ class Breaker:
         jitter: Share by which an open time may be longer, at random, so that processes do not probe together.
         half_open_permits: Probes after an open time.
         half_open_for: Seconds the probes may take before they count as failed.
-        is_failure: Tells a failure of the dependency from an error that is the caller's own.
+        is_failure: Tells a failure of the dependency from an error that is the caller's own; an error it
+            cannot tell, because it raises itself, is a failure.
         on_change: The first listener.
+        shown: Whether its state is a metric; not where several breakers make up one state.
         clock: Monotonic seconds.
         chance: A random number from 0 to below 1, for the jitter.
     """
@@ -81,6 +82,7 @@ class Breaker:
         "_probes",
         "_reason",
         "_refused_cell",
+        "_shown",
         "_slow",
         "_slow_cell",
         "_slow_rate",
@@ -108,6 +110,7 @@ class Breaker:
         half_open_for: float = 30.0,
         is_failure: Callable[[BaseException], bool] = is_fault,
         on_change: Callable[[Breaker], None] | None = None,
+        shown: bool = True,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -140,7 +143,9 @@ class Breaker:
             _events.cell({"breaker": name, "event": event})
             for event in ("ok", "failed", "slow", "refused", "would_open")
         )
-        _level.set(LEVELS[self._state], {"breaker": name})
+        self._shown = shown
+        if shown:
+            show_level(name, self._state)
 
     @property
     def state(self) -> State:
@@ -258,12 +263,11 @@ class Breaker:
             result = await fn(*args, **kwargs)
         except BaseException as error:
             seconds = self._clock() - began
-            if self._is_failure(error) or ran_out(deadline, given, error):
-                self.record(permit, ok=False, seconds=seconds, retry_after=retry_after_of(error))
-            elif status_of(error) is not None:
-                self.record(permit, ok=True, seconds=seconds)
-            else:
+            failed, asked = self._judge(error, deadline, given)
+            if failed is None:
                 self.release(permit)
+            else:
+                self.record(permit, ok=not failed, seconds=seconds, retry_after=asked)
             raise
         self.record(permit, ok=True, seconds=self._clock() - began)
         return result
@@ -283,6 +287,18 @@ class Breaker:
     def reset(self) -> None:
         """Close it, forget what happened and let the outcomes decide again."""
         self._close("reset")
+
+    def _judge(
+        self, error: BaseException, deadline: Deadline | None, given: float
+    ) -> tuple[bool | None, float]:
+        """Whether it failed, None for no outcome; and the seconds it asked to be left alone."""
+        try:
+            if self._is_failure(error) or ran_out(deadline, given, error):
+                return True, retry_after_of(error)
+            return (None if status_of(error) is None else False), 0.0
+        except Exception as broken:  # noqa: BLE001 - a rule that fails may not keep the permit
+            _log.error("breaker rule failed", breaker=self.name, error=type(broken).__name__)
+            return (True if isinstance(error, Exception) else None), 0.0
 
     def _close(self, reason: str) -> None:
         self._window.clear()
@@ -339,8 +355,8 @@ class Breaker:
 
     def _tell(self, before: State) -> None:
         now = self.snapshot
-        _changes.add(1, {"breaker": self.name, "state": now.state.value})
-        _level.set(LEVELS[now.state], {"breaker": self.name})
+        if self._shown:
+            show_change(self.name, now.state)
         if State.CLOSED in (before, now.state):
             figures = {"calls": now.calls, "failed": now.failed, "slow": now.slow}
             _log.warning(

@@ -5,6 +5,8 @@ ResilienceError
 ├── BreakerOpen               the dependency failed too often: refused without calling it
 ├── BulkheadFull              too many calls are already in flight and waiting
 ├── CanaryContended           others kept deciding about the same canary
+├── UnshareableCommand        the command would upset everyone on a shared connection: not sent
+├── WrongEventLoop            the client belongs to another event loop: nothing was sent
 └── RedisError
     ├── RedisUnavailable      no answer: refused, lost, too late, or the breaker is open
     └── RedisCommandError     the server answered, with an error
@@ -70,6 +72,27 @@ class CanaryContended(ResilienceError):
     def __init__(self, name: str) -> None:
         super().__init__(f"{name}: others are deciding about this canary")
         self.name = name
+
+
+class UnshareableCommand(ResilienceError, ValueError):
+    """A command would upset everyone else on the shared connection, and was not sent.
+
+    Attributes:
+        command: Its name.
+        why: What it would do, and what to use instead.
+    """
+
+    def __init__(self, command: str, why: str) -> None:
+        super().__init__(f"{command} cannot be sent on a shared connection: {why}".strip())
+        self.command = command
+        self.why = why
+
+
+class WrongEventLoop(ResilienceError, RuntimeError):
+    """A Redis client was used in another event loop than the one it was opened in; nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__("a Redis client works only in the event loop it was opened in: open one in each")
 
 
 class RedisError(ResilienceError):

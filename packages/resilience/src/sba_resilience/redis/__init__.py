@@ -1,6 +1,12 @@
 """The guarded Redis client, the only place that imports redis-py."""
 
-from sba_resilience.errors import RedisCommandError, RedisError, RedisUnavailable
+from sba_resilience.errors import (
+    RedisCommandError,
+    RedisError,
+    RedisUnavailable,
+    UnshareableCommand,
+    WrongEventLoop,
+)
 from sba_resilience.redis.client import RedisClient, open_redis
 from sba_resilience.redis.probe import Capabilities, Missing
 from sba_resilience.redis.script import Script
@@ -21,5 +27,7 @@ __all__ = [
     "Script",
     "StreamEntry",
     "StreamReader",
+    "UnshareableCommand",
+    "WrongEventLoop",
     "open_redis",
 ]

@@ -31,6 +31,14 @@ class RedisClient(Protocol):
     def state(self) -> str:
         """The breaker's state: `closed`, `open` or `half_open`."""
 
+    @property
+    def server_id(self) -> str | None:
+        """Which server process commands go to; None until it is known.
+
+        It changes when the next connection for commands finds that the server was restarted or that
+        another one answers, and is the last known one in between. On a cluster it is all primaries'.
+        """
+
     async def execute(self, *args: Word) -> Reply:
         """Run one command.
 
@@ -44,6 +52,8 @@ class RedisClient(Protocol):
             RedisUnavailable: No usable answer within the time limit; the command may have run.
             RedisCommandError: The server refused the command.
             DeadlineExceeded: The current deadline passed first.
+            UnshareableCommand: It would upset everyone else on the connection; it was not sent.
+            WrongEventLoop: The client was opened in another one.
         """
 
     async def ping(self) -> None:
@@ -69,7 +79,7 @@ class RedisClient(Protocol):
         Args:
             prefix: What the keys begin with.
             changed: Called in the event loop with each key that anyone wrote or deleted, or that expired
-                or was evicted; it must not block.
+                or was evicted; it must not block. The watch ends with the object whose method this is.
         """
 
     def server_time(self) -> float | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from sba_resilience.errors import RedisCommandError, RedisUnavailable
 from sba_resilience.redis.cluster_streams import ClusterStreamReader
 from sba_resilience.redis.cluster_watch import ClusterBus
+from sba_resilience.redis.forks import tell_of_fork
 from sba_resilience.redis.keys import common_slot, keys_of
 from sba_resilience.redis.nodes import Nodes
 from sba_resilience.redis.places import spelled
@@ -16,6 +17,7 @@ from sba_resilience.redis.probe import Capabilities
 from sba_resilience.redis.script import Script
 from sba_resilience.redis.settings import RedisSettings
 from sba_resilience.redis.topology import Redirect
+from sba_resilience.redis.unshared import check
 from sba_resilience.redis.watch import KeyWatch
 from sba_resilience.redis.words import Reply, Word
 
@@ -42,9 +44,9 @@ class ClusterClient:
     """
 
     def __init__(self, settings: RedisSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._timeout = settings.command_timeout
         self._nodes = Nodes(settings, clock=clock)
         self._watches = ClusterBus(self._nodes, clock=clock)
+        tell_of_fork(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.address} {self.state}>"
@@ -62,6 +64,11 @@ class ClusterClient:
             return "closed"
         return "half_open" if any(working) else "open"
 
+    @property
+    def server_id(self) -> str | None:
+        """Which processes are the primaries, as far as known: other when one is restarted or replaced."""
+        return ",".join(sorted(node.server_id for node in self._nodes.primaries if node.server_id)) or None
+
     async def execute(self, *args: Word) -> Reply:
         """Run one command on the primary of its keys.
 
@@ -76,14 +83,26 @@ class ClusterClient:
             RedisCommandError: The server refused the command; `CROSSSLOT`: its keys are in different
                 hash slots, and it was not sent.
             DeadlineExceeded: The current deadline passed first.
+            UnshareableCommand: It would upset everyone else on a connection; it was not sent.
+            WrongEventLoop: The client was opened in another one.
         """
-        began = asyncio.get_running_loop().time()
-        keys = keys_of(args)
+        check(args)
+        return await self.run(args)
+
+    async def run(self, words: tuple[Word, ...], *, since: float | None = None) -> Reply:
+        """Run one command that is known to suit a shared connection, as `execute` does.
+
+        Args:
+            words: The command.
+            since: When its time limit began, in seconds of the event loop; now by default.
+        """
+        began = asyncio.get_running_loop().time() if since is None else since
+        keys = keys_of(words)
         if keys is None:
-            keys = await self._ask_for_keys(args)
+            keys, since = await self._ask_for_keys(words, since=began), began
         node = self._nodes.serving(common_slot(keys))
         try:
-            return await node.execute(*args)
+            return await node.run(words, since=since)
         except RedisCommandError as error:
             redirect = Redirect.of(error, node.place)
             if redirect is None:
@@ -91,7 +110,7 @@ class ClusterClient:
         except RedisUnavailable:
             self._nodes.look()
             raise
-        return await self._follow(redirect, args, until=began + self._timeout)
+        return await self._follow(redirect, words, since=began)
 
     async def ping(self) -> None:
         """See that every slot has a primary that answers.
@@ -126,7 +145,7 @@ class ClusterClient:
         Args:
             prefix: What the keys begin with.
             changed: Called in the event loop with each key that anyone wrote or deleted, or that expired
-                or was evicted; it must not block.
+                or was evicted; it must not block. The watch ends with the object whose method this is.
         """
         return self._watches.watch(prefix, changed)
 
@@ -149,31 +168,33 @@ class ClusterClient:
 
     async def aclose(self) -> None:
         """Close every connection; commands in flight fail with reason `closed`."""
+        if self._nodes.forked:
+            return
         self._watches.close()
         await self._nodes.aclose()
 
-    async def _ask_for_keys(self, args: Sequence[Word]) -> Sequence[Word]:
+    def forked(self) -> None:
+        """Leave every connection to the parent process, and refuse to be used in this one."""
+        self._nodes.forked = True
+        self._watches.forked()
+
+    async def _ask_for_keys(self, words: tuple[Word, ...], *, since: float) -> Sequence[Word]:
+        asking = self._nodes.serving(None).run(("COMMAND", "GETKEYS", *words), since=since)
         try:
-            keys: Sequence[Word] = await self._nodes.serving(None).execute("COMMAND", "GETKEYS", *args)
+            keys: Sequence[Word] = await asking
         except RedisCommandError as error:
             if error.code == "NOPERM":
                 raise
             return ()  # it has none, or is malformed and refused anywhere
         return keys
 
-    async def _follow(self, redirect: Redirect, args: Sequence[Word], *, until: float) -> Reply:
+    async def _follow(self, redirect: Redirect, words: tuple[Word, ...], *, since: float) -> Reply:
         if redirect.asking:
-            sending = self._nodes.joined(redirect.address).execute_asking(*args)
+            sending = self._nodes.joined(redirect.address).run_asking(words, since=since)
         else:
-            sending = self._nodes.moved(redirect.slot, redirect.address).execute(*args)
-        timer = asyncio.timeout_at(until)
+            sending = self._nodes.moved(redirect.slot, redirect.address).run(words, since=since)
         try:
-            async with timer:
-                return await sending
-        except TimeoutError as error:
-            if not timer.expired():
-                raise
-            raise RedisUnavailable("timeout", "redirected") from error
+            return await sending
         except RedisCommandError as error:
             if Redirect.of(error, ("", 0)) is None:
                 raise

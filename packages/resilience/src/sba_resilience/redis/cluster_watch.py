@@ -21,14 +21,16 @@ class ClusterBus:
     def __init__(self, nodes: Nodes, *, clock: Callable[[], float]) -> None:
         self.clock = clock
         self._nodes = nodes
+        self._closed = False
         self._parts: dict[KeyWatch, dict[Node, _Part]] = {}
         nodes.listeners.add(self._nodes_changed)
 
     def watch(self, prefix: str, changed: Callable[[str], None]) -> KeyWatch:
         """Begin to watch."""
         whole = KeyWatch(self, prefix, changed)
-        self._parts[whole] = {}
-        self._cover(whole)
+        if not self._closed:
+            self._parts[whole] = {}
+            self._cover(whole)
         return whole
 
     def forget(self, watch: KeyWatch) -> None:
@@ -57,9 +59,17 @@ class ClusterBus:
 
     def close(self) -> None:
         """End every watch."""
+        self._closed = True
         self._nodes.listeners.discard(self._nodes_changed)
         for whole in tuple(self._parts):
             whole.close()
+
+    def forked(self) -> None:
+        """Trust nothing any more: this is a child's copy."""
+        for whole in self._parts:
+            whole.distrust()
+        self._parts.clear()
+        self._closed = True
 
     def _nodes_changed(self) -> None:
         for whole in self._parts:

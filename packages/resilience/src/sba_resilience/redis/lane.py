@@ -8,7 +8,8 @@ from typing import Protocol
 
 import hiredis
 
-from sba_resilience.errors import RedisCommandError, RedisUnavailable
+from sba_resilience.errors import RedisCommandError, RedisUnavailable, WrongEventLoop
+from sba_resilience.redis.forks import lead_nowhere
 from sba_resilience.redis.words import Reply
 from sba_telemetry import tally
 
@@ -91,8 +92,13 @@ class Lane(asyncio.Protocol):
 
         Returns:
             Its reply, or RedisUnavailable or RedisCommandError as the exception.
+
+        Raises:
+            WrongEventLoop: The lane belongs to another one.
         """
         loop = self._loop
+        if asyncio.get_running_loop() is not loop:
+            raise WrongEventLoop
         reply: asyncio.Future[Reply] = loop.create_future()
         if self.closed:
             reply.set_exception(RedisUnavailable("lost"))
@@ -125,6 +131,12 @@ class Lane(asyncio.Protocol):
         for reply, _ in waiting:
             if not reply.done():
                 reply.set_exception(RedisUnavailable(reason))
+
+    def forked(self) -> None:
+        """Leave the connection to the parent process."""
+        self.closed = True
+        if (descriptor := self._writer.get_extra_info("socket").fileno()) >= 0:
+            lead_nowhere(descriptor)
 
     def retire(self) -> None:
         """Take no more commands, and end once those in flight have been answered."""

@@ -26,6 +26,7 @@ class Node(ServerClient):
         places: Of the cluster, for the URL of this node.
         place: Where this node listens.
         clock: Monotonic seconds.
+        changed: Called when its breaker has changed; the cluster tells the metrics of all.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class Node(ServerClient):
         place: Address,
         *,
         clock: Callable[[], float] = time.monotonic,
+        changed: Callable[[], None],
     ) -> None:
-        super().__init__(replace(settings, url=places.url_of(place)), clock=clock)
+        super().__init__(replace(settings, url=places.url_of(place)), clock=clock, changed=changed)
         self.place = place
 
     @property
@@ -67,13 +69,15 @@ class Node(ServerClient):
         """
         return await self._watch_lane(timeout=timeout, pushed=pushed, ended=ended)
 
-    async def execute_asking(self, *args: Word) -> Reply:
+    async def run_asking(self, words: tuple[Word, ...], *, since: float) -> Reply:
         """Run one command on a slot that is being moved here.
+
+        Args:
+            words: The command.
+            since: When its time limit began, in seconds of the event loop.
 
         Raises:
             RedisUnavailable: No usable answer within the time limit; the command may have run.
             RedisCommandError: The server refused the command.
         """
-        lane = self._lane or await self._connected()
-        lane.send(ASKING).add_done_callback(asyncio.Future.exception)
-        return await self.execute(*args)
+        return await self._run_limited(pack(words), since, ahead=ASKING)

@@ -7,17 +7,30 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from sba_resilience.errors import RedisCommandError, RedisError, RedisUnavailable
 from sba_resilience.redis.background import ended, in_background
+from sba_resilience.redis.dial import Dialer
+from sba_resilience.redis.forks import FORKED
+from sba_resilience.redis.lane import Lane
 from sba_resilience.redis.node import Node
 from sba_resilience.redis.places import Address, Places
 from sba_resilience.redis.settings import RedisSettings
 from sba_resilience.redis.topology import SLOTS, Shard, shards_of
+from sba_resilience.redis.words import pack
+from sba_resilience.shown import show_change, show_level
+from sba_resilience.states import LEVELS, State
+from sba_telemetry import get_logger
 
 LOOK_AGAIN: Final = 0.05  # seconds until the nodes are asked once more who serves what
 LOOK_AGAIN_CAP: Final = 0.5
+ASK_SLOTS: Final = ("CLUSTER", "SLOTS")
+UNKNOWN: Final = "not_ready"
+NAME: Final = "redis"  # the breakers of all primaries, in metrics
+
+_log = get_logger(__name__)
 
 
 class Nodes:
@@ -31,6 +44,7 @@ class Nodes:
         places: The nodes the URL names.
         primaries: Those that serve slots, in the order of their first.
         listeners: Called in the event loop when slots have other primaries than before.
+        forked: This is a child's copy: it is to be refused.
 
     Raises:
         ValueError: The URL is none, or holds options redis-py does not know.
@@ -49,10 +63,13 @@ class Nodes:
         self._looked = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self._leaving: dict[Node, asyncio.Task[None]] = {}
-        self._trouble = RedisUnavailable("not_ready", "no primary is known")
-        self._closed = False
+        self._trouble = ""
+        self._shown: State | None = None
+        self._closed = self.forked = False
+        self.listeners.add(self._show)
         for address in self.places.addresses:
-            self._made(address)  # refuses a wrong URL now
+            self._dialer(address)  # refuses a wrong URL now
+        self._show()
 
     @property
     def covered(self) -> bool:
@@ -65,12 +82,12 @@ class Nodes:
         Raises:
             RedisUnavailable: None is known, or all is closed.
         """
-        if self._closed:
-            raise RedisUnavailable("closed")
+        if self._closed or self.forked:
+            raise RedisUnavailable("closed", FORKED if self.forked else "")
         node = self._any() if slot is None else self._serving[slot]
         if node is None:
             self.look()
-            raise RedisUnavailable(self._trouble.reason, "no primary is known")
+            raise RedisUnavailable(self._trouble or UNKNOWN, "no primary is known")
         return node
 
     def moved(self, slot: int, address: Address) -> Node:
@@ -112,7 +129,18 @@ class Nodes:
         await asyncio.gather(*(node.aclose() for node in (*self._nodes.values(), *self._leaving)))
 
     def _made(self, address: Address) -> Node:
-        return Node(self._settings, self.places, address, clock=self._clock)
+        return Node(self._settings, self.places, address, clock=self._clock, changed=self._show)
+
+    def _show(self) -> None:
+        """Let metrics show the worst of the primaries' breakers as the one of the cluster."""
+        worst = max(
+            (State(node.state) for node in self.primaries), key=LEVELS.__getitem__, default=State.CLOSED
+        )
+        if self._shown is None:
+            show_level(NAME, worst)
+        elif worst is not self._shown:
+            show_change(NAME, worst)
+        self._shown = worst
 
     def _any(self) -> Node | None:
         connected = (node for node in self.primaries if node.connected)
@@ -132,15 +160,24 @@ class Nodes:
             pause = min(pause * 2, LOOK_AGAIN_CAP)
 
     async def _look_once(self) -> None:
+        trouble = UNKNOWN
         for address in self._sources():
             try:
                 shards = await self._told_by(address)
             except RedisError as error:
-                self._trouble = _as_unavailable(error)
-            else:
-                if shards:
-                    await self._adopt(shards)
-                    return
+                trouble = _reason(error)
+                continue
+            if shards:
+                await self._adopt(shards)
+                trouble = ""
+                break
+        self._note(trouble)
+
+    def _note(self, trouble: str) -> None:
+        """Remember why nobody tells who serves what, and log it when it is news."""
+        if trouble != self._trouble:
+            _log.warning("redis cluster", outcome=trouble or "ok")
+        self._trouble = trouble
 
     def _sources(self) -> list[Address]:
         """Whom to ask: those that answer quickly first."""
@@ -151,13 +188,16 @@ class Nodes:
     async def _told_by(self, address: Address) -> tuple[Shard, ...]:
         node = self._nodes.get(address)
         if node is not None and node.connected:
-            return shards_of(await node.execute("CLUSTER", "SLOTS"), address)
-        stranger = self._made(address)
+            return shards_of(await node.run(ASK_SLOTS), address)
+        greeted = await self._dialer(address).dial()
+        lane = Lane(greeted.writer, _Nobody(), timeout=self._settings.command_timeout)
         try:
-            await stranger.warm_up()
-            return shards_of(await stranger.execute("CLUSTER", "SLOTS"), address)
+            return shards_of(await lane.send(pack(ASK_SLOTS)), address)
         finally:
-            await stranger.aclose()
+            lane.fail("closed")
+
+    def _dialer(self, address: Address) -> Dialer:
+        return Dialer(replace(self._settings, url=self.places.url_of(address)), clock=self._clock)
 
     async def _adopt(self, shards: tuple[Shard, ...]) -> None:
         serving: list[Node | None] = [None] * SLOTS
@@ -184,14 +224,27 @@ class Nodes:
         del self._leaving[node]
 
 
+class _Nobody:
+    """Who need not know how the connection to a stranger fares."""
+
+    def lane_answered(self, lane: Lane) -> None:
+        """Nothing to do."""
+
+    def lane_retired(self, lane: Lane) -> None:
+        """Nothing to do."""
+
+    def lane_lost(self, lane: Lane, *, failed: bool) -> None:
+        """Nothing to do."""
+
+
 def _shuffled(addresses: Iterable[Address]) -> list[Address]:
     listed = list(addresses)
     random.shuffle(listed)
     return listed
 
 
-def _as_unavailable(error: RedisError) -> RedisUnavailable:
+def _reason(error: RedisError) -> str:
     if isinstance(error, RedisUnavailable):
-        return error
+        return error.reason
     code = error.code if isinstance(error, RedisCommandError) else ""
-    return RedisUnavailable("authentication" if code == "NOPERM" else "not_ready", code)
+    return "authentication" if code == "NOPERM" else UNKNOWN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,10 +12,22 @@ from sba_resilience.redis.words import Reply, Word
 
 
 class Executor(Protocol):
-    """What runs a command."""
+    """What runs a command of anyone's."""
 
     async def execute(self, *args: Word) -> Reply:
         """Run one command and give its reply."""
+
+
+class Runner(Protocol):
+    """What runs a command that is known to suit a shared connection."""
+
+    async def run(self, words: tuple[Word, ...], *, since: float | None = None) -> Reply:
+        """Run one command and give its reply.
+
+        Args:
+            words: The command.
+            since: When its time limit began, in seconds of the event loop; now by default.
+        """
 
 
 class Script:
@@ -27,7 +40,7 @@ class Script:
 
     __slots__ = ("_redis", "_sha", "_text")
 
-    def __init__(self, redis: Executor, text: str) -> None:
+    def __init__(self, redis: Runner, text: str) -> None:
         self._redis = redis
         self._text = text
         self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -43,12 +56,14 @@ class Script:
             What the script returns.
 
         Raises:
-            RedisUnavailable: No usable answer within the time limit.
+            RedisUnavailable: No usable answer within the time limit, sending it again included.
             RedisCommandError: The script failed.
+            DeadlineExceeded: The current deadline passed first.
         """
+        began = asyncio.get_running_loop().time()
         try:
-            return await self._redis.execute("EVALSHA", self._sha, len(keys), *keys, *args)
+            return await self._redis.run(("EVALSHA", self._sha, len(keys), *keys, *args))
         except RedisCommandError as error:
             if error.code != "NOSCRIPT":
                 raise
-        return await self._redis.execute("EVAL", self._text, len(keys), *keys, *args)
+        return await self._redis.run(("EVAL", self._text, len(keys), *keys, *args), since=began)

@@ -11,15 +11,18 @@ from typing import Any, TypeVar
 
 from sba_resilience.breaker import Breaker, State
 from sba_resilience.deadline import Deadline
-from sba_resilience.errors import BreakerOpen, RedisUnavailable
+from sba_resilience.errors import BreakerOpen, RedisUnavailable, WrongEventLoop
 from sba_resilience.redis.background import ended, in_background
 from sba_resilience.redis.clock import Sample, ServerClock
 from sba_resilience.redis.dial import Dialer, Greeted
-from sba_resilience.redis.lane import LATE, Lane
+from sba_resilience.redis.forks import FORKED, tell_of_fork
+from sba_resilience.redis.lane import Lane
+from sba_resilience.redis.patience import answered, finished
 from sba_resilience.redis.probe import Capabilities, ask
 from sba_resilience.redis.script import Script
 from sba_resilience.redis.settings import RedisSettings
 from sba_resilience.redis.streams import ServerStreamReader, StreamReader
+from sba_resilience.redis.unshared import check
 from sba_resilience.redis.watch import KeyWatch, WatchBus, WatchLane
 from sba_resilience.redis.words import Reply, Word, pack
 from sba_telemetry import get_logger, tally
@@ -48,6 +51,7 @@ class ServerClient:
         settings: Where and how long.
         clock: Monotonic seconds.
         dialer: Finds the server and connects to it; by default at the URL's address.
+        changed: Called after every change of the breaker's state, instead of showing it in metrics.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class ServerClient:
         *,
         clock: Callable[[], float] = time.monotonic,
         dialer: Dialer | None = None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
         self._dialer = dialer or Dialer(settings, clock=clock)
@@ -67,19 +72,27 @@ class ServerClient:
             within=10.0,
             open_for=PROBE_EVERY,
             on_change=self._breaker_changed,
+            shown=changed is None,
             clock=clock,
         )
+        if changed is not None:
+            self._breaker.listen(lambda _: changed())
         self._clock = ServerClock(clock)
-        self._bus = WatchBus(self._watch_lane, self._clock, self._retire_lane)
+        self._bus = WatchBus(
+            self._watch_lane, self._clock, self._retire_lane, room=settings.max_connections > 1
+        )
         self._found: Capabilities | None = None
         self._outcome = "ok"
+        self._server_id: str | None = None
         self._lane: Lane | None = None
         self._lanes: set[Lane] = set()
         self._dialing: asyncio.Task[Lane] | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._opening = 0
         self._slow_dial_at = 0.0
-        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = self._forked = False
+        tell_of_fork(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.address} {self.state}>"
@@ -94,6 +107,11 @@ class ServerClient:
         """The breaker's state: `closed`, `open` or `half_open`."""
         return self._breaker.state.value
 
+    @property
+    def server_id(self) -> str | None:
+        """Which server process commands go to, as far as known: other after a restart or a failover."""
+        return self._server_id
+
     async def execute(self, *args: Word) -> Reply:
         """Run one command.
 
@@ -107,15 +125,23 @@ class ServerClient:
             RedisUnavailable: No usable answer within the time limit; the command may have run.
             RedisCommandError: The server refused the command.
             DeadlineExceeded: The current deadline passed first.
+            UnshareableCommand: It would upset everyone else on the connection; it was not sent.
+            WrongEventLoop: The client was opened in another one.
         """
-        packed = pack(args)
-        lane = self._lane or await self._connected()
-        reply = lane.send(packed)
-        deadline = Deadline.current()
-        if deadline is None or deadline.remaining() > self._settings.command_timeout:
-            return await reply
-        async with deadline.bound():
-            return await reply
+        check(args)
+        return await self.run(args)
+
+    async def run(self, words: tuple[Word, ...], *, since: float | None = None) -> Reply:
+        """Run one command that is known to suit a shared connection, as `execute` does.
+
+        Args:
+            words: The command.
+            since: When its time limit began, in seconds of the event loop; now by default.
+        """
+        lane, deadline = self._lane, Deadline.current()
+        if lane is None or since is not None or self._is_short(deadline):
+            return await self._run_limited(pack(words), since)
+        return await lane.send(pack(words))
 
     async def ping(self) -> None:
         """See that the server answers.
@@ -123,7 +149,7 @@ class ServerClient:
         Raises:
             RedisUnavailable: It does not.
         """
-        await self.execute("PING")
+        await self.run(("PING",))
 
     def script(self, text: str) -> Script:
         """A Lua script that is sent once and called by its hash."""
@@ -143,7 +169,7 @@ class ServerClient:
         Args:
             prefix: What the keys begin with.
             changed: Called in the event loop with each key that anyone wrote or deleted, or that expired
-                or was evicted; it must not block.
+                or was evicted; it must not block. The watch ends with the object whose method this is.
         """
         return self._bus.watch(prefix, changed)
 
@@ -217,6 +243,8 @@ class ServerClient:
 
     async def aclose(self) -> None:
         """Close every connection; commands in flight fail with reason `closed`."""
+        if self._forked:
+            return
         self._closed = True
         await self._bus.aclose()
         await ended(self._dialing, self._recovery)
@@ -224,18 +252,41 @@ class ServerClient:
             lane.fail("closed")
         await asyncio.sleep(0)  # lets the event loop close the sockets
 
+    def forked(self) -> None:
+        """Leave every connection to the parent process, and refuse to be used in this one."""
+        self._closed = self._forked = True
+        self._lane = None
+        self._bus.forked()
+        for lane in self._lanes:
+            lane.forked()
+
     async def warm_up(self) -> None:
         """Connect ahead of the first command; a server that is away is no error."""
         with contextlib.suppress(RedisUnavailable):
             await asyncio.shield(self._dial())
 
-    async def _connected(self) -> Lane:
+    def _is_short(self, deadline: Deadline | None) -> bool:
+        return deadline is not None and deadline.remaining() <= self._settings.command_timeout
+
+    async def _run_limited(self, packed: bytes, since: float | None, *, ahead: bytes | None = None) -> Reply:
+        """Run a command whose time limit is not simply its connection's."""
+        began = asyncio.get_running_loop().time() if since is None else since
+        until, deadline = began + self._settings.command_timeout, Deadline.current()
+        async with contextlib.nullcontext() if deadline is None else deadline.bound():
+            lane = self._lane or await self._connected(until)
+            if deadline is not None:
+                deadline.check()
+            if ahead is not None:
+                lane.send(ahead).add_done_callback(asyncio.Future.exception)
+            return await answered(lane.send(packed), until)
+
+    async def _connected(self, until: float) -> Lane:
         self._check_open()
         if self._breaker.state is not State.CLOSED:
             _refused.count += 1
             raise RedisUnavailable("breaker_open")
         dialing = self._dial()
-        if not await _finished(dialing, self._settings.command_timeout):
+        if not await finished(dialing, until, grace=self._settings.command_timeout):
             self._count_slow_dial()
             raise RedisUnavailable("timeout", "still connecting")
         try:
@@ -256,11 +307,14 @@ class ServerClient:
             self._breaker.record(ok=False)
 
     def _check_open(self, writer: asyncio.StreamWriter | None = None) -> None:
-        if not self._closed:
-            return
-        if writer is not None:
-            writer.transport.abort()
-        raise RedisUnavailable("closed")
+        if self._closed:
+            if writer is not None:
+                writer.transport.abort()
+            raise RedisUnavailable("closed", FORKED if self._forked else "")
+        loop = asyncio.get_running_loop()
+        if (self._loop or loop) is not loop:
+            raise WrongEventLoop
+        self._loop = loop
 
     def _retire_lane(self) -> None:
         if self._lane is not None:
@@ -318,6 +372,7 @@ class ServerClient:
             self._breaker.record(permit, ok=False)
             raise
         self._lane = lane
+        self._server_id = lane.server
         self._bus.commands_go_to(lane.server)
         if self._breaker.state is not State.CLOSED:
             self._breaker.reset()
@@ -336,12 +391,3 @@ class ServerClient:
             await asyncio.sleep(max(self._breaker.retry_after, PROBE_EVERY / 10))
             with contextlib.suppress(RedisUnavailable):
                 await asyncio.shield(self._dial())
-
-
-async def _finished(task: asyncio.Task[Any], timeout: float) -> bool:  # noqa: ASYNC109 - extended after a stall
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
-    done, _ = await asyncio.wait({task}, timeout=timeout)
-    if not done and loop.time() - deadline > LATE:
-        done, _ = await asyncio.wait({task}, timeout=timeout)
-    return bool(done)

@@ -16,6 +16,7 @@ from sba_resilience.errors import RedisCommandError, RedisUnavailable
 from sba_resilience.redis.background import ended
 from sba_resilience.redis.clock import Sample, ServerClock
 from sba_resilience.redis.lane import Lane
+from sba_resilience.redis.listener import Listener, listener
 from sba_resilience.redis.words import Reply, pack
 from sba_telemetry import get_logger, tally
 
@@ -57,6 +58,10 @@ class KeyWatch:
     What was read while `epoch` was the same as now, and `clock() < live_until`, is unchanged unless
     `changed` was called for it since: take `epoch` before sending the read.
 
+    A `changed` that is a method of an object does not keep it alive: the watch is closed when the object
+    is gone. Functions are kept, and so are objects that cannot be referred to weakly (`__slots__` without
+    `__weakref__`).
+
     Attributes:
         prefix: What the keys begin with.
         epoch: Grows each time a change may have been missed.
@@ -66,9 +71,9 @@ class KeyWatch:
 
     __slots__ = ("_bus", "_changed", "_news", "clock", "epoch", "live_until", "prefix")
 
-    def __init__(self, bus: Bus, prefix: str, changed: Callable[[str], None]) -> None:
+    def __init__(self, bus: Bus, prefix: str, changed: Listener) -> None:
         self._bus = bus
-        self._changed = changed
+        self._changed = listener(changed, self.close)
         self._news = asyncio.Event()
         self.clock = bus.clock
         self.prefix = prefix
@@ -84,7 +89,8 @@ class KeyWatch:
         """Wait until silence means something.
 
         Raises:
-            RedisUnavailable: It never will: `unsupported` by the server, or `closed`.
+            RedisUnavailable: It will not: `unsupported` by the server, `busy` when
+                `max_connections` is 1, or `closed`.
         """
         while self.live_until == -math.inf:
             if reason := self._bus.refusal(self):
@@ -93,8 +99,11 @@ class KeyWatch:
 
     def tell(self, key: str) -> None:
         """Pass a change on; a listener that fails has missed it."""
+        changed = self._changed()
+        if changed is None:
+            return
         try:
-            self._changed(key)
+            changed(key)
         except Exception as error:  # noqa: BLE001 - the listener's errors are its own
             _log.warning("key watch listener failed", prefix=self.prefix, error=type(error).__name__)
             self.missed("listener", connected=True)
@@ -114,6 +123,11 @@ class KeyWatch:
         if not connected:
             self.live_until = -math.inf
             self.announce()
+
+    def distrust(self) -> None:
+        """Be dead in a forked child, whose copy of what waits here must not be woken."""
+        self.epoch += 1
+        self.live_until = -math.inf
 
     def announce(self) -> None:
         """Let those who wait in `ready` look again."""
@@ -182,9 +196,12 @@ class WatchBus:
         dial: Opens the connection.
         clock: The server's time, learnt from heartbeats; its own clock is the watches'.
         astray: Called when the connection for commands seems to lead to another server than this one.
+        room: Whether the client may ever have a connection for it.
     """
 
-    def __init__(self, dial: Dial, clock: ServerClock, astray: Callable[[], None]) -> None:
+    def __init__(
+        self, dial: Dial, clock: ServerClock, astray: Callable[[], None], *, room: bool = True
+    ) -> None:
         self._dial = dial
         self._time = clock
         self._astray = astray
@@ -194,10 +211,11 @@ class WatchBus:
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._attempts = 0
-        self._unsupported = False
+        self._refusal = None if room else "busy"
+        self._closed = False
         self.clock = clock.clock
 
-    def watch(self, prefix: str, changed: Callable[[str], None]) -> KeyWatch:
+    def watch(self, prefix: str, changed: Listener) -> KeyWatch:
         """Begin to watch; connects in the background when nothing was watched before."""
         made = KeyWatch(self, prefix, changed)
         self.join(made)
@@ -205,9 +223,11 @@ class WatchBus:
 
     def join(self, watch: KeyWatch) -> None:
         """Serve a watch that was made for this bus."""
+        if self._closed:
+            return
         self._watches.append(watch)
         self._woken.set()
-        if self._task is None:
+        if self._task is None and self._refusal != "busy":
             with Deadline.detached():
                 self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -222,7 +242,7 @@ class WatchBus:
         """Why a watch will not become live, if so."""
         if watch not in self._watches:
             return "closed"
-        return "unsupported" if self._unsupported else None
+        return self._refusal
 
     def commands_go_to(self, server: str | None) -> None:
         """Learn which server a new connection for commands leads to; None is one that does not say."""
@@ -233,10 +253,18 @@ class WatchBus:
 
     async def aclose(self) -> None:
         """End every watch."""
+        self._closed = True
         watches, self._watches = self._watches, []
         await ended(self._task)
         for watch in watches:
             watch.close()
+
+    def forked(self) -> None:
+        """Trust nothing any more: this is a child's copy."""
+        self._closed = True
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.distrust()
 
     async def _run(self) -> None:
         while True:
@@ -260,7 +288,7 @@ class WatchBus:
             self._lane = lane
             while self._watches:
                 await self._beat(lane)
-                self._unsupported = False
+                self._refusal = None
                 self._attempts = 0
                 await self._pause(BEAT_EVERY)
         finally:
@@ -326,9 +354,9 @@ class WatchBus:
                 watch.missed("lost")
 
     def _refused(self, error: RedisCommandError) -> None:
-        if not self._unsupported:
+        if self._refusal is None:
             _log.warning("the server has no client tracking for us; keys are not watched", code=error.code)
-        self._unsupported = True
+        self._refusal = "unsupported"
         for watch in self._watches:
             watch.announce()
 
