@@ -44,6 +44,22 @@ async def test_limits_of_one_tenant_are_decided_together(cluster: RedisClient) -
         assert not hold.outage
 
 
+async def test_however_long_or_odd_a_part_is_the_limits_of_one_tenant_are_decided_together(
+    cluster: RedisClient,
+) -> None:
+    limiter = Limiter(cluster, deny_for=0)
+    while (await limiter.check([TENANT])).outage:
+        pass  # the cluster is forming
+    for user in ("x" * 400, "\ud800", "é" * 400):
+        limits = [TENANT, Limit(9, per=60, key=("tenant", "t", "user", user), name="user")]
+        assert not (await limiter.check(limits)).outage
+        assert await limiter.refund(limits)
+        places = [Concurrency(1, key=limit.key, name=limit.name) for limit in limits]
+        async with limiter.hold(places) as hold:
+            assert hold.allowed
+            assert not hold.outage
+
+
 async def test_limits_of_different_slots_are_an_error_of_the_program_not_an_outage(
     cluster: RedisClient,
 ) -> None:

@@ -40,14 +40,15 @@ class Timeline:
     async def ask(
         self, limits: Sequence[Limit], cost: int, now: int, *, write: bool, plain: bool = False
     ) -> list[int]:
-        """The script's reply."""
+        """The script's reply without its time."""
         words = [int(write), cost]
         if plain:
             words += [word for limit in limits for word in (limit.unit, limit.capacity)]
         else:
             words = words_of(limits, words)
         script = self.gcra if plain else self.mixed
-        reply: list[int] = await script([limit.redis_key for limit in limits], [*words, now])
+        *reply, taken_at = await script([limit.redis_key for limit in limits], [*words, now])
+        assert taken_at == now
         return reply
 
     async def decide(self, limits: Sequence[Limit], cost: int, now: int, *, write: bool) -> Decision:
@@ -60,7 +61,7 @@ class Timeline:
         assert decision.allowed == bool(allowed)
         return decision
 
-    async def refund(self, limits: Sequence[Limit], cost: int, now: int) -> None:
-        """Give back."""
+    async def refund(self, limits: Sequence[Limit], cost: int, now: int, taken_at: int = 0) -> None:
+        """Give back what was taken then, if it is known."""
         keys = [limit.redis_key for limit in limits]
-        await self.give([*keys, *(f"mark:{key}" for key in keys)], [*words_of(limits, [cost]), now])
+        await self.give([*keys, *(f"mark:{key}" for key in keys)], [*words_of(limits, [cost, taken_at]), now])

@@ -143,3 +143,28 @@ def test_the_search_goes_through_no_more_hops_than_it_says() -> None:
     assert (
         client_address(scope(PEER, ",".join(["203.0.113.9", *chain[1:], "10.2.2.2"])), TRUSTED) == "10.1.1.1"
     )
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        (["203.0.113.9"], "203.0.113.9"),
+        (["1.1.1.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
+        (["2001:db8::1"], "2001:db8::/64"),
+        (["203.0.113.9, unknown"], "unknown"),
+        ([], "unknown"),
+    ],
+)
+@pytest.mark.parametrize("peer", [None, ""])
+def test_a_peer_without_an_address_is_a_proxy_of_ours_only_when_we_say_so(
+    peer: str | None, forwarded: list[str], expected: str
+) -> None:
+    behind = scope(peer, *forwarded)
+    assert client_address(behind, TRUSTED, trust_nameless=True) == expected
+    assert client_address(behind, [ip_network("0.0.0.0/0")]) == "unknown"
+
+
+def test_trusting_a_peer_without_an_address_trusts_no_other() -> None:
+    assert client_address(scope("198.51.100.7", "203.0.113.9"), (), trust_nameless=True) == "198.51.100.7"
+    assert client_address(scope("testclient", "203.0.113.9"), (), trust_nameless=True) == "unknown"
+    assert client_address(scope(None, "203.0.113.9, 10.9.9.9"), (), trust_nameless=True) == "10.9.9.9"

@@ -121,6 +121,19 @@ def test_a_denial_counts_from_when_redis_was_asked() -> None:
     assert denied.find([LIMIT], 1) is None
 
 
+def test_a_caller_told_from_memory_waits_as_long_as_one_told_by_redis() -> None:
+    watch = Watch(Clock())
+    denied = watching(watch)
+    asked = denied.asked()
+    watch.clock.now += 0.4
+    denied.remember(together([denial(LIMIT, 3)]), 1, asked)
+    watch.clock.now += 1
+    found = denied.find([LIMIT], 1)
+    assert found is not None
+    assert found.retry_after == 2.0
+    assert found.limits == (LimitState(LIMIT, 0, 3.0, 2.0),)
+
+
 def test_another_cost_or_plan_is_not_denied_by_memory() -> None:
     denied = watching(Watch(Clock()))
     keep(denied, denial(LIMIT, 30), cost=5)

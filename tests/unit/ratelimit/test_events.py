@@ -34,14 +34,17 @@ class Shared:
         self.asked += 1
         await asyncio.sleep(0)
         decision = together(self.counters.look(limit, cost) for limit in limits)
-        return together(self.counters.take(limits, cost)) if decision.allowed else decision
+        if not decision.allowed:
+            return decision
+        return together(self.counters.take(limits, cost), taken_at=self.counters.now())
 
-    async def refund(self, limits: Sequence[Limit], *, cost: int = 1) -> bool:
-        self.counters.refund(limits, cost)
+    async def refund(self, limits: Sequence[Limit], *, cost: int = 1, of: Decision | None = None) -> bool:
+        assert of is not None
+        self.counters.refund(limits, cost, of.taken_at)
         return True
 
-    def node(self, block: int) -> EventLimiter:
-        return EventLimiter(self, block=block, hold_for=HOLD_FOR, clock=lambda: self.now)  # type: ignore[arg-type]  # two of its methods
+    def node(self, block: int, hold_for: float = HOLD_FOR) -> EventLimiter:
+        return EventLimiter(self, block=block, hold_for=hold_for, clock=lambda: self.now)  # type: ignore[arg-type]  # two methods
 
 
 STEP = st.tuples(st.integers(0, 2), st.sampled_from([0.0, 0.0, 0.01, 0.3, 1.0, 5.0]), st.booleans())
@@ -127,3 +130,37 @@ async def test_the_one_who_asked_hears_of_an_error_and_the_next_one_asks_again()
 async def _differ(limits: Sequence[Limit], *, cost: int = 1) -> Decision:
     await asyncio.sleep(0)
     raise SlotsDiffer("one", "other")
+
+
+async def test_a_block_that_comes_too_late_to_be_held_is_good_for_one_event() -> None:
+    shared = Shared()
+    limit = Limit(100, per=100.0, key=("tenant", "t"))
+    async with shared.node(5, hold_for=0.01) as node:
+        right = shared.check
+
+        async def slow(limits: Sequence[Limit], *, cost: int = 1) -> Decision:
+            decision = await right(limits, cost=cost)
+            shared.now += 0.02
+            return decision
+
+        shared.check = slow  # type: ignore[method-assign]  # a server far away
+        async with asyncio.timeout(10):
+            verdicts = await asyncio.gather(*(node.take((limit,)) for _ in range(4)))
+    assert [verdict.allowed for verdict in verdicts] == [True] * 4
+    assert shared.asked == 4
+
+
+async def test_what_a_held_up_node_gives_back_is_never_more_than_it_still_owes() -> None:
+    shared = Shared()
+    limit = Limit(10, per=10.0, key=("tenant", "t"))
+    async with shared.node(10) as node:
+        assert (await node.take((limit,))).allowed
+        shared.now += 2.5
+        node._sweep()
+    assert shared.counters.look(limit, 1).remaining == 9
+
+
+@pytest.mark.parametrize("hold_for", [0.0, 0.0001, -1.0, float("inf"), float("nan")])
+def test_a_time_too_short_to_use_a_block_is_refused(hold_for: float) -> None:
+    with pytest.raises(ValueError, match="hold_for"):
+        Shared().node(5, hold_for=hold_for)

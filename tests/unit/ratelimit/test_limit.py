@@ -36,6 +36,38 @@ def test_long_keys_differ_too_and_keep_their_hash_slot() -> None:
     assert one.split("}")[0] == other.split("}")[0]
 
 
+@given(KEYS, st.integers(0, 400), st.integers(1, 400))
+def test_what_comes_after_the_first_two_parts_never_changes_the_hash_slot(
+    key: tuple[str, ...], tag: int, rest: int
+) -> None:
+    first = ("tenant", "x" * tag + key[0])
+    tags = {
+        hash_tag(Limit(1, per=1, key=(*first, *after)).stored)
+        for after in ((), key, ("user", "x" * rest), ("user", "x" * 400))
+    }
+    assert len(tags) == 1
+
+
+@given(st.text(alphabet="\ud800\udfffa%uD8:", min_size=1, max_size=8), st.integers(0, 1))
+def test_a_lone_surrogate_is_stored_as_text_that_can_be_sent(text: str, place: int) -> None:
+    key = ("tenant", text) if place else ("tenant", "t", "user", text)
+    assert Limit(1, per=1, key=key).redis_key.encode("ascii")
+    assert Limit(1, per=1, key=key).redis_key != Limit(1, per=1, key=(*key[:-1], f"{text}x")).redis_key
+
+
+def test_a_lone_surrogate_is_not_the_text_that_stands_for_it() -> None:
+    names = ["\ud800", "%uD800", "%25uD800", "uD800", "?"]
+    assert len({Limit(1, per=1, key=("tenant", name)).redis_key for name in names}) == len(names)
+
+
+def test_no_short_part_is_taken_for_the_digest_of_a_long_one() -> None:
+    long = Limit(1, per=1, key=("x" * 300, "t", "user", "y" * 300)).stored
+    tag, rest = hash_tag(long), long.partition("}:")[2]
+    short = Limit(1, per=1, key=(tag,), name=rest).stored
+    assert hash_tag(short) != tag
+    assert short.partition("}:")[2] != rest
+
+
 def test_limits_of_one_tenant_share_a_hash_slot() -> None:
     tenant = Limit(60, per=60, key=("tenant", TENANT), name="tenant").redis_key
     user = Limit(10, per=60, key=("tenant", TENANT, "user", 7), name="user").redis_key
@@ -58,6 +90,9 @@ def test_keys_that_are_equal_are_stored_in_one_place() -> None:
         USER = "user"
 
     same = [Limit(1, per=1, key=key) for key in ((Kind.USER, 1), ("user", True), ("user", 1))]
+    assert same[0].redis_key == Limit(1, per=1, key=("user", "1")).redis_key
+    uuid, text = (Limit(1, per=1, key=("user", tenant)) for tenant in (TENANT, str(TENANT)))
+    assert uuid.redis_key == text.redis_key
     assert {limit.redis_key for limit in same} == {"sba:rl:{user:1}:default"}
     assert len(set(same)) == 1
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sba_ratelimit import Limit, LimitState
 from sba_ratelimit.limit import Algorithm
-from sba_ratelimit.local import LocalCounters
+from sba_ratelimit.local import SLICES, LocalCounters, Window
+from tests.integration.ratelimit.promises import Log, broken
 
 LIMIT = Limit(10, per=10, key=("ip", "a"))
 
@@ -80,12 +83,12 @@ def test_a_sliding_share_is_never_exceeded_in_any_window() -> None:
 def test_a_refund_and_a_reset_reach_what_was_counted_here(algorithm: Algorithm) -> None:
     counters = LocalCounters(nodes=1, size=10, clock=Clock())
     limit = Limit(10, per=10, key=("ip", "a"), algorithm=algorithm)
-    counters.refund([limit], 5)
+    counters.refund([limit], 5, None)
     counters.take([limit], 4)
     counters.take([limit], 3)
-    counters.refund([limit], 5)
+    counters.refund([limit], 5, None)
     assert counters.look(limit, 1).remaining == 8
-    counters.refund([limit], 9)
+    counters.refund([limit], 9, None)
     assert counters.look(limit, 1).remaining == 10
     counters.take([limit], 9)
     counters.reset([limit])
@@ -96,3 +99,48 @@ def test_another_plan_starts_anew() -> None:
     counters = LocalCounters(nodes=1, size=10, clock=Clock())
     counters.take([LIMIT], 10)
     assert counters.look(Limit(20, per=10, key=("ip", "a")), 1).remaining == 20
+
+
+def test_a_window_is_kept_in_bounded_memory_whatever_it_admits() -> None:
+    window = Window(60_000_000, 100_000)
+    for step in range(30_000):
+        now = step * 10_000
+        assert window.look(now, 1)[2] == 0
+        window.take(now, 1)
+        assert len(window._slices) <= SLICES + 1
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 4),
+        st.sampled_from([0, 0, 1, 20_000, 140_001, 500_000, 1_000_000, 3_000_000]),
+        st.integers(-9, 9),
+    ),
+    max_size=60,
+)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 8),
+    st.sampled_from([0.5, 1, 7]),
+    st.sampled_from(["gcra", "sliding_window"]),
+    STEPS,
+)
+def test_no_refund_however_late_lets_more_pass_than_was_promised(
+    count: int, per: float, algorithm: Algorithm, steps: list[tuple[int, int, int]]
+) -> None:
+    limit = Limit(count, per=per, key=("ip", "a"), algorithm=algorithm)
+    now, log = 10**15, Log()
+    counters = LocalCounters(nodes=1, size=10, clock=lambda: now / 1_000_000)
+    for cost, passed, refunded in steps:
+        now += passed
+        cost = min(cost, count)  # noqa: PLW2901 - fits
+        if counters.look(limit, cost).retry_after == 0:
+            taken_at = counters.now()
+            counters.take([limit], cost)
+            log.append((taken_at, cost))
+        if log and refunded < len(log):
+            at, units = log.pop(refunded % len(log))
+            counters.refund([limit], units, at)
+        assert not broken(limit, log)

@@ -160,3 +160,51 @@ async def test_the_tenant_unused_for_longest_is_forgotten() -> None:
         await plans.plan(tenant)
     assert source.calls == 4
     assert len(plans._known) == 2
+
+
+async def test_a_lookup_that_hangs_for_ever_is_given_up_and_another_finds_the_plan() -> None:
+    source = Source({WHO: LARGE}, hangs=asyncio.Event())
+    clock = Clock()
+    plans = Plans(source, default=FREE, patience=0.001, give_up=0.01, clock=clock)
+    assert await plans.plan(WHO) is FREE
+    await settled(plans, WHO)
+    source.hangs = None
+    clock.now += 0.4
+    assert await plans.plan(WHO) is FREE
+    assert source.calls == 1
+    clock.now += 0.2
+    await plans.plan(WHO)
+    await settled(plans, WHO)
+    assert await plans.plan(WHO) is LARGE
+    assert source.calls == 2
+
+
+async def test_a_lookup_that_hangs_is_waited_for_once() -> None:
+    source = Source({WHO: LARGE}, hangs=asyncio.Event())
+    clock = Clock()
+    plans = Plans(source, default=FREE, patience=0.05, give_up=3600, clock=clock)
+    assert await plans.plan(WHO) is FREE
+    clock.now += 0.05
+    asked = asyncio.create_task(plans.plan(WHO))
+    await asyncio.sleep(0)
+    assert asked.done()
+    assert await asked is FREE
+    source.hangs.set()  # type: ignore[union-attr]  # given above
+    await settled(plans, WHO)
+
+
+async def test_a_source_that_fails_is_spoken_of_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    plans = Plans(Source(broken=True), default=FREE, clock=clock)
+
+    async def lines(tenants: int) -> int:
+        caplog.clear()
+        for _ in range(tenants):
+            await plans.plan(uuid4())
+        return sum("plan not found out" in record.getMessage() for record in caplog.records)
+
+    assert await lines(50) == 1
+    clock.now += 0.9
+    assert await lines(50) == 0
+    clock.now += 0.2
+    assert await lines(50) == 1

@@ -27,8 +27,7 @@ from sba_api.resources import Resources, resources_of
 from sba_db.database import Database
 from sba_db.errors import DatabaseError, MembershipDenied
 from sba_db.sessions import Reader, TenantSession
-from sba_ratelimit import Limiter
-from sba_resilience import ResilienceError
+from sba_ratelimit import Decision, Limiter
 from sba_supabase.auth.principal import Principal
 from sba_telemetry import get_logger
 
@@ -51,6 +50,7 @@ class Caller:
     request_id: str
     resources: Resources
     limits: CallerLimits
+    taken: Decision
 
     @property
     def database(self) -> Database:
@@ -92,8 +92,9 @@ async def admit(scope: Scope) -> tuple[Caller, RawHeaders]:
     principal = await resources.verifier.verify(token)
     tenant_id = await _choose_tenant(resources, principal, picked)
     limits = resources.limits(tenant_id, principal.user_id, f"{scope['method']} {scope['route'].path}")
-    headers = await _charge(resources.limiter, limits)
-    return Caller(principal.user_id, tenant_id, request_id_of(scope), resources, limits), headers
+    taken = await _charge(resources.limiter, limits)
+    headers = [(name.lower().encode(), value.encode()) for name, value in taken.headers()]
+    return Caller(principal.user_id, tenant_id, request_id_of(scope), resources, limits, taken), headers
 
 
 async def _choose_tenant(resources: Resources, principal: Principal, picked: UUID | None) -> UUID:
@@ -107,11 +108,11 @@ async def _choose_tenant(resources: Resources, principal: Principal, picked: UUI
     return picked
 
 
-async def _charge(limiter: Limiter, limits: CallerLimits) -> RawHeaders:
+async def _charge(limiter: Limiter, limits: CallerLimits) -> Decision:
     decision = await limiter.check(limits.all)
     if not decision.allowed:
         raise ProblemError(refused(decision))
-    return [(name.lower().encode(), value.encode()) for name, value in decision.headers()]
+    return decision
 
 
 async def settle(caller: Caller, error: Exception) -> None:
@@ -144,10 +145,7 @@ async def _prove_membership(caller: Caller) -> None:
 
 
 async def _give_back(caller: Caller) -> None:
-    try:
-        await caller.resources.limiter.refund([caller.limits.tenant])
-    except ResilienceError as error:
-        _log.warning("limit.not_refunded", reason=type(error).__name__)
+    await caller.resources.limiter.refund([caller.limits.tenant], of=caller.taken)
 
 
 def _credentials(scope: Scope) -> tuple[str, UUID | None]:

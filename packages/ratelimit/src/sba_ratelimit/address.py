@@ -16,7 +16,9 @@ LONGEST_CHAIN: Final = 20  # hops looked at; no deployment has as many proxies o
 LONGEST_HOP: Final = 80  # characters of an address with its zone, brackets and port
 
 
-def client_address(scope: Mapping[str, Any], trusted: Sequence[Network]) -> str:
+def client_address(
+    scope: Mapping[str, Any], trusted: Sequence[Network], *, trust_nameless: bool = False
+) -> str:
     """The nearest address that no proxy of ours has written.
 
     `X-Forwarded-For` is read from the right, and only past addresses in `trusted`: what a client puts
@@ -28,20 +30,20 @@ def client_address(scope: Mapping[str, Any], trusted: Sequence[Network]) -> str:
     Args:
         scope: An ASGI scope.
         trusted: Networks of our own proxies; none means that the peer is the client.
+        trust_nameless: A peer without an address, as on a Unix socket, is a proxy of ours too. Only where
+            nothing but that proxy can open the socket.
 
     Returns:
         An IPv4 address, an IPv6 network of 64 bits, or `unknown` when the server names no peer address.
     """
-    client = scope.get("client")
-    address = _parse(str(client[0])) if client else None
-    if address is None:
-        return UNKNOWN
-    if trusted and _is_in(address, trusted):
+    host = str((scope.get("client") or ("",))[0])
+    address = _parse(host)
+    if trust_nameless if not host else address is not None and _is_in(address, trusted):
         address = _behind(address, scope, trusted)
-    return _grouped(address)
+    return UNKNOWN if address is None else _grouped(address)
 
 
-def _behind(address: Address, scope: Mapping[str, Any], trusted: Sequence[Network]) -> Address:
+def _behind(address: Address | None, scope: Mapping[str, Any], trusted: Sequence[Network]) -> Address | None:
     for hop, _ in zip(_hops_from_the_right(scope), range(LONGEST_CHAIN), strict=False):
         before = _parse(hop)
         if before is None:

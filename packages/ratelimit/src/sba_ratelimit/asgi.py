@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
@@ -61,7 +62,8 @@ class RateLimitMiddleware:
         cost: Units of a request, or a function that tells; never above the burst of its limits.
         refund_when: Whether a response of this status gives the units back, such as
             `lambda status: status >= 500`. An application that raises counts as 500, an open WebSocket
-            as 101. What was admitted in an outage is not given back, nor what a client has walked away from.
+            as 101. What time has given back before the response is not given back again; nor is what was
+            admitted in an outage, or what a client has walked away from.
     """
 
     def __init__(
@@ -101,9 +103,8 @@ class RateLimitMiddleware:
         elif self._refund_when is None or decision.outage:
             await self._app(scope, receive, with_headers(send, decision))
         else:
-            refused = [state.limit for state in decision.shadowed]
-            taken = [limit for limit in limits if limit not in refused]
-            await self._refunded(scope, receive, with_headers(send, decision), (limiter, taken, cost))
+            refund = partial(limiter.refund, limits, cost=cost, of=decision)
+            await self._refunded(scope, receive, with_headers(send, decision), refund)
 
     async def _limits_of(self, scope: Scope) -> Limits:
         if scope["type"] not in _COUNTED or route_path(scope) in self._exempt:
@@ -112,7 +113,7 @@ class RateLimitMiddleware:
         return await limits if inspect.isawaitable(limits) else limits
 
     async def _refunded(
-        self, scope: Scope, receive: Receive, send: Send, taken: tuple[Limiter, Limits, int]
+        self, scope: Scope, receive: Receive, send: Send, refund: Callable[[], Awaitable[bool]]
     ) -> None:
         status = _FAILED
 
@@ -124,13 +125,13 @@ class RateLimitMiddleware:
         try:
             await self._app(scope, receive, noting)
         except Exception:
-            await self._settle(status, *taken)
+            await self._settle(status, refund)
             raise
-        await self._settle(status, *taken)
+        await self._settle(status, refund)
 
-    async def _settle(self, status: int, limiter: Limiter, limits: Limits, cost: int) -> None:
+    async def _settle(self, status: int, refund: Callable[[], Awaitable[bool]]) -> None:
         if self._refund_when is not None and self._refund_when(status):
-            await limiter.refund(limits, cost=cost)
+            await refund()
 
 
 def with_headers(send: Send, decision: Decision) -> Send:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sba_ratelimit import headers
 from sba_ratelimit.limit import Limit
@@ -37,6 +37,8 @@ class Decision:
         retry_after: Seconds until the same check could succeed; 0 when allowed.
         outage: Redis did not answer: a refusal then is a failure of ours, not a spent quota.
         shadowed: Shadow limits that would have refused; their cost was not taken.
+        taken_at: When the cost was taken, in microseconds of the clock that counted it: the server's, or in
+            an outage this process's. None when nothing was taken. `Limiter.refund` needs it.
     """
 
     allowed: bool
@@ -44,6 +46,7 @@ class Decision:
     retry_after: float = 0.0
     outage: bool = False
     shadowed: tuple[LimitState, ...] = ()
+    taken_at: int | None = field(default=None, compare=False)
 
     @property
     def remaining(self) -> int | None:
@@ -55,7 +58,7 @@ class Decision:
         return headers.render(self)
 
 
-def together(states: Iterable[LimitState], *, outage: bool = False) -> Decision:
+def together(states: Iterable[LimitState], *, outage: bool = False, taken_at: int | None = None) -> Decision:
     """All of them, or none; a shadow limit has no say."""
     enforced, shadowed, wait = [], [], 0.0
     for state in states:
@@ -65,4 +68,5 @@ def together(states: Iterable[LimitState], *, outage: bool = False) -> Decision:
             continue
         enforced.append(state)
         wait = max(wait, state.retry_after)
-    return Decision(wait == 0, tuple(enforced), wait, outage, tuple(shadowed))
+    allowed = wait == 0
+    return Decision(allowed, tuple(enforced), wait, outage, tuple(shadowed), taken_at if allowed else None)

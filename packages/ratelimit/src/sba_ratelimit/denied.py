@@ -34,12 +34,13 @@ class Asked(NamedTuple):
 class _Denial:
     state: LimitState
     at: float
+    heard: float
     until: float
     epoch: int
 
     def state_at(self, now: float) -> LimitState:
-        """What is left of the denial."""
-        state, passed = self.state, now - self.at
+        """What is left of the denial, counted from when it was heard: the server decided no later."""
+        state, passed = self.state, now - self.heard
         return LimitState(
             state.limit, state.remaining, max(0.0, state.reset_after - passed), state.retry_after - passed
         )
@@ -58,7 +59,17 @@ class DeniedKeys:
         watch: Begins to watch the marks, when there is a first denial to remember.
     """
 
-    __slots__ = ("_at", "_changes", "_clock", "_denials", "_longest", "_size", "_start", "_watch")
+    __slots__ = (
+        "__weakref__",
+        "_at",
+        "_changes",
+        "_clock",
+        "_denials",
+        "_longest",
+        "_size",
+        "_start",
+        "_watch",
+    )
 
     def __init__(
         self,
@@ -103,9 +114,10 @@ class DeniedKeys:
         if self._watch is None:
             self._watch = self._start(self.changed)
         epoch = asked.epoch if asked.changes == self._changes else -1
+        heard = self._clock()
         for state in decision.limits:
             if state.retry_after > 0:
-                self._keep(_Denial(state, asked.at, asked.at + state.retry_after, epoch), cost)
+                self._keep(_Denial(state, asked.at, heard, asked.at + state.retry_after, epoch), cost)
 
     def forget(self, limits: Sequence[Limit]) -> None:
         """Ask Redis again about these."""

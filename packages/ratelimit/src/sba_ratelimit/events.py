@@ -22,6 +22,7 @@ DENIED_AT_LEAST: Final = 0.1  # seconds not asked after a denial, so that a floo
 DENIED_AT_MOST: Final = 1.0  # then the limiter is asked, which may have heard of a refund or a reset
 OUTAGE_HOLD: Final = 1.0  # seconds a block taken without Redis lasts, so that its return is soon noticed
 REFUNDS_AT_ONCE: Final = 100
+SHORTEST_HOLD: Final = 0.01
 
 _events = tally("sba.ratelimit.events", description="Events by outcome: allowed or denied.")
 _blocks = tally("sba.ratelimit.event_blocks", description="Blocks asked for, by outcome.")
@@ -51,12 +52,16 @@ class _Lease:
     """What this process holds of one limit."""
 
     __slots__ = (
-        "denied_cost", "denied_until", "limit", "outage", "refill", "regained", "retry_at", "units", "until",
+        "block", "denied_cost", "denied_until", "fresh", "limit", "outage", "refill", "regained", "retry_at",
+        "taking", "units", "until",
     )  # fmt: skip
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.units = 0
+        self.block = 0
+        self.taking: Decision | None = None
+        self.fresh = False
         self.until = -math.inf
         self.regained = -math.inf
         self.denied_until = -math.inf
@@ -66,17 +71,20 @@ class _Lease:
         self.refill: asyncio.Task[None] | None = None
 
     def has(self, cost: int, now: float) -> bool:
-        return self.units >= cost and now < self.until
+        return self.units >= cost and (now < self.until or self.fresh)
 
     def denies(self, cost: int, now: float) -> bool:
         return now < self.denied_until and cost >= self.denied_cost
 
-    def grant(self, units: int, *, until: float, regained: float, outage: bool) -> None:
-        self.units = units if outage != self.outage else self.units + units
+    def grant(self, units: int, taking: Decision, *, until: float, regained: float) -> None:
+        self.units = units if taking.outage != self.outage else self.units + units
+        self.block = units
+        self.taking = taking
+        self.fresh = True
         self.until = until
         self.regained = regained
         self.denied_until = -math.inf
-        self.outage = outage
+        self.outage = taking.outage
 
     def ration(self, cost: int, reset_after: float, now: float) -> None:
         """Hand out what was granted, then deny for as long as the limit itself would, or a moment."""
@@ -84,10 +92,12 @@ class _Lease:
             wait = reset_after - self.limit.unit * (self.limit.capacity - cost) / MICROSECONDS
             self.deny(cost, now=now, wait=wait, outage=False)
 
-    @property
-    def refundable(self) -> bool:
-        """Whether Redis counted it, and can forget just these units."""
-        return not self.outage and self.limit.quota.algorithm == "gcra"
+    def give_up(self, now: float) -> tuple[Limit, int, Decision] | None:
+        """Hold nothing more, and tell what Redis can take back: of the last block, whose units go last."""
+        units, self.units, self.fresh = min(self.units, self.block), 0, False
+        if not units or self.taking is None or self.outage or now >= self.regained:
+            return None
+        return (self.limit, units, self.taking) if self.limit.quota.algorithm == "gcra" else None
 
     def deny(self, cost: int, *, now: float, wait: float, outage: bool) -> None:
         wait = max(wait, DENIED_AT_LEAST)
@@ -103,13 +113,14 @@ class EventLimiter:
     Units come from the shared limit in blocks of one call each, and are counted there before they are used:
     all processes together never admit more than the limit gave out. Units are used within `hold_for`
     seconds or not at all, so in any window of `w` seconds at most as many events of one unit pass as the
-    limit allows in `w + hold_for`. What was not used is given back; to a sliding window time gives it back.
+    limit allows in `w + hold_for`; a block that took longer than that to come is good for one event. What
+    was not used is given back, as far as time has not done so; to a sliding window time alone gives it back.
     A denial costs no command until its time has passed.
 
     Args:
         limiter: Counts the blocks; its outage policies hold here too.
         block: Units of one call: at most one call per so many events, as long as the limit has them.
-        hold_for: Seconds a block may be used.
+        hold_for: Seconds a block may be used, at least 0.01.
         nodes: As given to the limiter: a block is never larger than this node's share of a `local` limit.
         size: Limits remembered in this process.
         clock: Monotonic seconds.
@@ -125,8 +136,8 @@ class EventLimiter:
         size: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if block < 1 or nodes < 1 or size < 1 or hold_for <= 0:
-            raise ValueError("block, nodes, size and hold_for must be above 0")
+        if block < 1 or nodes < 1 or size < 1 or not SHORTEST_HOLD <= hold_for < math.inf:
+            raise ValueError("block, nodes and size must be above 0, and hold_for at least 0.01")
         self._limiter = limiter
         self._block = block
         self._hold_for = hold_for
@@ -175,6 +186,7 @@ class EventLimiter:
             return None
         for lease in found:
             lease.units -= cost
+            lease.fresh = False
         _allowed_events.count += 1
         return ALLOWED
 
@@ -248,9 +260,9 @@ class EventLimiter:
         for lease in short:
             lease.grant(
                 units,
+                decision,
                 until=began + held,
                 regained=began + full.get(lease.limit.redis_key, 0.0),
-                outage=decision.outage,
             )
 
     def _ration(
@@ -312,19 +324,15 @@ class EventLimiter:
     def _give_back(self, leases: Iterable[_Lease]) -> None:
         """Refund what time has not given back already."""
         now = self._clock()
-        unused = []
-        for lease in leases:
-            if lease.units and now < lease.regained and lease.refundable:
-                unused.append((lease.limit, lease.units))
-            lease.units = 0
+        unused = [given for lease in leases if (given := lease.give_up(now)) is not None]
         if unused:
             _ = self._background(self._refund(unused))
 
-    async def _refund(self, unused: Sequence[tuple[Limit, int]]) -> None:
+    async def _refund(self, unused: Sequence[tuple[Limit, int, Decision]]) -> None:
         for start in range(0, len(unused), REFUNDS_AT_ONCE):
             calls = [
-                self._limiter.refund([limit], cost=units)
-                for limit, units in unused[start : start + REFUNDS_AT_ONCE]
+                self._limiter.refund([limit], cost=units, of=taking)
+                for limit, units, taking in unused[start : start + REFUNDS_AT_ONCE]
             ]
             await asyncio.gather(*calls)
 

@@ -11,8 +11,11 @@ KeyPart: TypeAlias = str | int | UUID
 Key: TypeAlias = tuple[KeyPart, ...]
 
 KEY_LENGTH = 200
+TAG_LENGTH = 100
 _LONGEST_PREFIX = len("sba:rls:")
-_ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
+_SURROGATES = {code: f"%u{code:X}" for code in range(0xD800, 0xE000)}  # no bytes of UTF-8 stand for them
+_ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"}) | _SURROGATES
+_DIGEST = "%~"  # no escape begins so
 
 
 def check_names(name: str, key: Key) -> None:
@@ -27,15 +30,14 @@ def check_names(name: str, key: Key) -> None:
 
 @lru_cache(maxsize=8192)
 def stored_at(name: str, key: Key) -> str:
-    """The part of a Redis key after its prefix: no two names and keys share one.
+    """The part of a Redis key after its prefix: no two names and keys that read differently share one.
 
-    The first two parts of the key are the hash tag.
+    The first two parts of the key are the hash tag, whatever comes after them.
     """
     parts = [_text(part) for part in key]
-    tag, rest = ":".join(parts[:2]), ":".join([name.translate(_ESCAPES), *parts[2:]])
-    if len(tag) + len(rest) + 3 <= KEY_LENGTH - _LONGEST_PREFIX:
-        return f"{{{tag}}}:{rest}"
-    return f"{{%{_digest(tag)}}}:%{_digest(f'{tag}}}:{rest}')}"
+    tag = _at_most(TAG_LENGTH, ":".join(parts[:2]))
+    rest = ":".join([name.translate(_ESCAPES), *parts[2:]])
+    return f"{{{tag}}}:{_at_most(KEY_LENGTH - _LONGEST_PREFIX - len(tag) - 3, rest)}"
 
 
 def hash_tag(stored: str) -> str:
@@ -44,11 +46,13 @@ def hash_tag(stored: str) -> str:
 
 
 def _text(part: KeyPart) -> str:
-    """The text of one part: parts that are equal in Python have the same, whatever their class."""
+    """The text of one part: parts that are equal in Python have the same, as have `1` and `"1"`."""
     if isinstance(part, str):
         return str.translate(part, _ESCAPES)
     return str(part if isinstance(part, UUID) else int(part))
 
 
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+def _at_most(length: int, text: str) -> str:
+    if len(text) <= length:
+        return text
+    return _DIGEST + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -110,28 +110,41 @@ class Limiter:
         _check_cost(limits, cost)
         return await self._ask(limits, cost, write=False)
 
-    async def refund(self, limits: Sequence[Limit], *, cost: int = 1) -> bool:
-        """Give back what a check took; never more than the limit holds.
+    async def refund(self, limits: Sequence[Limit], *, cost: int = 1, of: Decision | None = None) -> bool:
+        """Give back what a check took; never more than the limit holds. Every node forgets its denials.
 
-        Every node forgets that it denied these. A sliding window gives back the units taken last.
+        With `of`, what time has given back meanwhile is not given back again: however late the refund, what
+        was admitted and not refunded keeps every promise of the limit. Without it you vouch that time has
+        given nothing back: each unit for which that is wrong may let one unit more pass.
+
+        Args:
+            limits: Those of the check; what a shadow limit refused is left alone with `of`.
+            cost: Units, at most those of the check, each given back once.
+            of: The decision that took them. One taken in an outage is given back in this process alone.
 
         Returns:
-            Whether Redis gave it back; if it is away, what this process counted is given back.
+            Whether Redis gave it back.
 
         Raises:
             CostTooLarge: No check can have taken it.
             SlotsDiffer: The limits cannot be changed together on a cluster.
-            ValueError: Two limits share a name and key, or the cost is negative.
+            ValueError: Two limits share a name and key, the cost is negative, or `of` took nothing.
         """
         _check_cost(limits, cost)
         _check_apart(limits)
+        limits = limits if of is None else _taken(limits, of)
         if not limits:
             return True
+        taken_at = None if of is None else of.taken_at
+        if of is not None and of.outage:
+            self._local.refund(limits, cost, taken_at)
+            return False
         try:
-            await self._shared.refund(limits, cost)
+            await self._shared.refund(limits, cost, taken_at)
         except RedisError as error:
             self._complaint.about(error)
-            self._local.refund(limits, cost)
+            if of is None:
+                self._local.refund(limits, cost, None)
             return False
         finally:
             self._denied.forget(limits)
@@ -182,7 +195,8 @@ class Limiter:
         counted = [limit for limit in enforced if limit.on_outage == "local"]
         decision = together((self._local.look(limit, cost) for limit in counted), outage=True)
         if decision.allowed and write:
-            return together(self._local.take(counted, cost), outage=True)
+            taken_at = self._local.now()
+            return together(self._local.take(counted, cost), outage=True, taken_at=taken_at)
         return decision
 
 
@@ -192,6 +206,13 @@ def _check_cost(limits: Sequence[Limit], cost: int) -> None:
     for limit in limits:
         if cost > limit.capacity and not limit.shadow:
             raise CostTooLarge(limit.name, cost, limit.capacity)
+
+
+def _taken(limits: Sequence[Limit], of: Decision) -> list[Limit]:
+    if limits and of.taken_at is None:
+        raise ValueError("that decision took nothing")
+    refused = [state.limit for state in of.shadowed]
+    return [limit for limit in limits if limit not in refused]
 
 
 def _check_apart(limits: Sequence[Limit]) -> None:

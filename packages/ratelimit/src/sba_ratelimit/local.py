@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import Final
 
 from sba_ratelimit.decision import LimitState
 from sba_ratelimit.limit import MICROSECONDS, Limit, Quota
+
+SLICES: Final = 50  # of a window, as on the server
 
 
 class Bucket:
@@ -35,52 +38,63 @@ class Bucket:
         """Take units; `look` said that they fit."""
         self._arrival = max(now, self._arrival) + self._unit * cost
 
-    def give(self, cost: int) -> None:
-        """Give units back."""
-        self._arrival -= self._unit * cost
+    def give(self, cost: int, now: int, taken_at: int | None) -> None:
+        """Give units back, less what time has given back since they were taken."""
+        passed = 0 if taken_at is None else max(0, now - taken_at)
+        self._arrival -= max(0, self._unit * cost - passed)
 
 
 class Window:
-    """Sliding window: every admission with its time, the oldest first.
+    """Sliding window: units by slice of time, each slice with the time of its last unit, the oldest first.
 
     Args:
         window: Microseconds.
         capacity: Units that any window may hold.
     """
 
-    __slots__ = ("_capacity", "_taken", "_window")
+    __slots__ = ("_capacity", "_slices", "_window")
 
     def __init__(self, window: int, capacity: int) -> None:
         self._window = window
         self._capacity = capacity
-        self._taken: list[tuple[int, int]] = []
+        self._slices: deque[tuple[int, int]] = deque()
 
     def look(self, now: int, cost: int) -> tuple[int, int, int]:
         """Units left, microseconds to full, microseconds until the cost fits."""
-        self._taken = [(at, units) for at, units in self._taken if at > now - self._window]
-        used = sum(units for _, units in self._taken)
-        full = self._taken[-1][0] + self._window - now if self._taken else 0
+        while self._slices and self._slices[0][0] <= now - self._window:
+            self._slices.popleft()
+        used = sum(units for _, units in self._slices)
+        full = self._slices[-1][0] + self._window - now if self._slices else 0
         return self._capacity - used, full, self._wait(now, used + cost - self._capacity)
 
     def take(self, now: int, cost: int) -> None:
         """Take units; `look` said that they fit."""
-        self._taken.append((now, cost))
+        together = self._slices and self._slice(self._slices[-1][0]) == self._slice(now)
+        before = self._slices.pop()[1] if together else 0
+        self._slices.append((now, before + cost))
 
-    def give(self, cost: int) -> None:
-        """Give back the units taken last."""
-        while cost > 0 and self._taken:
-            at, units = self._taken.pop()
-            if units > cost:
-                self._taken.append((at, units - cost))
-            cost -= units
+    def give(self, cost: int, now: int, taken_at: int | None) -> None:  # noqa: ARG002 - as of a bucket
+        """Give units back: those of the slice they were taken in and of older ones; else the oldest."""
+        slices = list(self._slices)
+        order = range(len(slices)) if taken_at is None else range(len(slices) - 1, -1, -1)
+        for n in order:
+            at, units = slices[n]
+            if taken_at is None or self._slice(at) <= self._slice(taken_at):
+                given = min(cost, units)
+                slices[n] = (at, units - given)
+                cost -= given
+        self._slices = deque((at, units) for at, units in slices if units)
+
+    def _slice(self, at: int) -> int:
+        return at * SLICES // self._window
 
     def _wait(self, now: int, missing: int) -> int:
         if missing <= 0:
             return 0
-        given_back = accumulate(units for _, units in self._taken)
+        given_back = accumulate(units for _, units in self._slices)
         return next(
             at + self._window - now
-            for (at, _), units in zip(self._taken, given_back, strict=True)
+            for (at, _), units in zip(self._slices, given_back, strict=True)
             if units >= missing
         )
 
@@ -110,11 +124,11 @@ class LocalCounters:
         """Take the cost from each; `look` said that it fits."""
         return [self._take(limit, cost) for limit in limits]
 
-    def refund(self, limits: Sequence[Limit], cost: int) -> None:
-        """Give back what an admission took."""
+    def refund(self, limits: Sequence[Limit], cost: int, taken_at: int | None) -> None:
+        """Give back what an admission took at that time of `now`, if it is known."""
         for limit in limits:
             if (counter := self._known(limit)) is not None:
-                counter.give(self._share(limit, cost))
+                counter.give(self._share(limit, cost), self.now(), taken_at)
 
     def reset(self, limits: Sequence[Limit]) -> None:
         """Make every limit full again."""
@@ -123,7 +137,7 @@ class LocalCounters:
 
     def _take(self, limit: Limit, cost: int) -> LimitState:
         counter = self._known(limit) or self._new(limit)
-        counter.take(self._now(), self._share(limit, cost))
+        counter.take(self.now(), self._share(limit, cost))
         self._counters[limit.redis_key] = (limit.quota, counter)
         self._counters.move_to_end(limit.redis_key)
         if len(self._counters) > self._size:
@@ -144,9 +158,10 @@ class LocalCounters:
         """What a cost comes to here: at most the whole share, which is at least one unit."""
         return min(cost, max(1, limit.capacity // self._nodes))
 
-    def _now(self) -> int:
+    def now(self) -> int:
+        """Microseconds of this process's clock."""
         return int(self._clock() * MICROSECONDS)
 
     def _state(self, limit: Limit, counter: Bucket | Window, cost: int) -> LimitState:
-        remaining, reset, wait = counter.look(self._now(), cost)
+        remaining, reset, wait = counter.look(self.now(), cost)
         return LimitState(limit, remaining, reset / MICROSECONDS, wait / MICROSECONDS)

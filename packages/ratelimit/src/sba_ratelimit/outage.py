@@ -15,7 +15,7 @@ _log = get_logger(__name__)
 
 
 class Complaint:
-    """Logs that the server refuses a script, once a second at most; an outage is the client's to log.
+    """Logs what goes wrong at every check, once a second at most; an outage is the client's to log.
 
     Args:
         about: What the line says.
@@ -31,7 +31,12 @@ class Complaint:
 
     def about(self, error: RedisError) -> None:
         """Log it, unless it is an outage or was logged just now."""
-        if isinstance(error, RedisUnavailable) or self._clock() - self._at < SILENCE:
-            return
-        self._at = self._clock()
-        _log.error(self._about, error=str(error))
+        if not isinstance(error, RedisUnavailable):
+            self.say(str(error))
+
+    def say(self, error: str) -> None:
+        """Log it, unless something was logged just now."""
+        now = self._clock()
+        if now - self._at >= SILENCE:
+            self._at = now
+            _log.error(self._about, error=error)

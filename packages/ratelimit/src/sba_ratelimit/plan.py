@@ -13,10 +13,10 @@ from uuid import UUID
 from sba_ratelimit.errors import DimensionMissing
 from sba_ratelimit.key import KeyPart
 from sba_ratelimit.limit import Limit, Quota
+from sba_ratelimit.outage import Complaint
 from sba_resilience.deadline import Deadline
-from sba_telemetry import get_logger, tally
+from sba_telemetry import tally
 
-_log = get_logger(__name__)
 _loads = tally("sba.ratelimit.plans", description="Plans looked up, by outcome: loaded, or failed.")
 _loaded, _failed = (_loads.cell({"outcome": outcome}) for outcome in ("loaded", "failed"))
 
@@ -94,13 +94,14 @@ class Plans:
 
     One lookup serves everyone who asks meanwhile. A tenant in use is looked up again before its plan is too
     old, so that nobody waits. While the source fails, or takes longer than `patience`, the plan known last
-    holds, or the default.
+    holds, or the default. A lookup that hangs is ended and another begun; each is waited for once.
 
     Args:
         source: Where plans are kept.
         default: For tenants without a plan of their own, and those whose plan cannot be told.
         ttl: Seconds after which a change is seen at the latest.
-        patience: Seconds a caller waits for the source.
+        patience: Seconds after the start of a lookup in which callers wait for it.
+        give_up: Seconds after which a lookup is cancelled and counts as failed.
         remembered: Tenants kept; the one unused for longest is forgotten first.
         clock: Monotonic seconds.
     """
@@ -112,6 +113,7 @@ class Plans:
         default: Plan,
         ttl: float = 1.0,
         patience: float = 0.25,
+        give_up: float = 2.0,
         remembered: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -119,6 +121,8 @@ class Plans:
         self._default = default
         self._ttl = ttl
         self._patience = patience
+        self._give_up = give_up
+        self._complaint = Complaint("plan not found out", clock)
         self._remembered = remembered
         self._clock = clock
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
@@ -144,8 +148,9 @@ class Plans:
         age = self._clock() - known.as_of
         if age > self._ttl / 2:
             loading = self._load(tenant, known)
-            if age > self._ttl and loading is not None:
-                await asyncio.wait({loading}, timeout=self._patience)
+            patience = known.tried + self._patience - self._clock()
+            if age > self._ttl and loading is not None and patience > 0:
+                await asyncio.wait({loading}, timeout=patience)
         return known.plan or self._default
 
     def forget(self, tenant: UUID) -> None:
@@ -168,17 +173,20 @@ class Plans:
             return known.loading
         if self._clock() - known.tried <= self._ttl / 2:
             return None
+        known.tried = self._clock()
         with Deadline.detached():
             known.loading = asyncio.get_running_loop().create_task(self._look_up(tenant, known))
         return known.loading
 
     async def _look_up(self, tenant: UUID, known: _Known) -> None:
-        known.tried = started = self._clock()
+        started = known.tried
         try:
-            known.plan = await self._source(tenant)
+            async with asyncio.timeout(self._give_up):
+                known.plan = await self._source(tenant)
         except Exception as error:  # noqa: BLE001 - whatever the source fails with, limits go on
+            known.tried = self._clock()
             _failed.count += 1
-            _log.warning("plan not found out", error=type(error).__name__)
+            self._complaint.say(type(error).__name__)
             return
         known.as_of = started
         _loaded.count += 1

@@ -67,17 +67,18 @@ class SharedCounters:
         except RedisCommandError as error:
             _explain(error, limits)
             raise
-        figures = iter(reply[1:])
+        figures = iter(reply[1:-1])
         return together(
             [
                 LimitState(limit, remaining, reset / MICROSECONDS, wait / MICROSECONDS)
                 for limit, remaining, reset, wait in zip(limits, figures, figures, figures, strict=True)
-            ]
+            ],
+            taken_at=reply[-1] if write else None,
         )
 
-    async def refund(self, limits: Sequence[Limit], cost: int) -> None:
+    async def refund(self, limits: Sequence[Limit], cost: int, taken_at: int | None) -> None:
         """Give back, and let every node forget that it denied."""
-        await self._change(self._refund, limits, words_of(limits, [cost]))
+        await self._change(self._refund, limits, words_of(limits, [cost, taken_at or 0]))
 
     async def reset(self, limits: Sequence[Limit]) -> None:
         """Make full, and let every node forget that it denied."""

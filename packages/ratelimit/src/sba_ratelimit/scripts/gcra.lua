@@ -1,7 +1,7 @@
 -- Any number of GCRA limits decided together on the server's clock; a denial writes nothing.
 -- KEYS: one per limit. ARGV: write (1) or only look (0), cost, then per limit: microseconds per unit, burst in units.
 -- A stored time beyond the burst (damage, a clock set back, a smaller plan) is brought back to it.
--- Returns {allowed, then per limit: units left, microseconds to full, microseconds until the cost fits}.
+-- Returns {allowed, then per limit: units left, microseconds to full, microseconds until the cost fits; the time}.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local write, cost = ARGV[1] == '1', tonumber(ARGV[2])
@@ -9,7 +9,7 @@ local function keep(key, arrival)
   redis.call('SET', key, string.format('%.0f', arrival), 'PX', math.ceil((arrival - now) / 1000) + 1)
 end
 local stored = redis.call('MGET', unpack(KEYS))
-local reply, arrivals = { 1 }, {}
+local reply, arrivals = { 1, [3 * #KEYS + 2] = now }, {}
 for i = 1, #KEYS do
   local unit, burst = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
   local tolerance = unit * burst

@@ -1,7 +1,7 @@
 -- Any number of limits of either algorithm, enforced or in shadow, decided together on the server's clock.
 -- KEYS: one per limit. ARGV: write (1) or only look (0), cost, then per limit: kind (0 GCRA, 1 sliding window;
 -- 2 more in shadow), microseconds per unit (GCRA) or per window (sliding), units that can be had at once.
--- Returns {allowed, then per limit: units left, microseconds to full, microseconds until the cost fits}.
+-- Returns {allowed, then per limit: units left, microseconds to full, microseconds until the cost fits; the time}.
 -- A window is kept as `time:units` of up to 51 slices of time, each with the time of the last unit taken in it:
 -- units count until a whole window has passed since then, never less.
 -- A stored time beyond what could be (damage, a clock set back, a smaller plan) is brought back at once.
@@ -90,4 +90,5 @@ for i = 1, #KEYS do
   end
   for j = 1, 3 do reply[3 * i - 2 + j] = figures[j] end
 end
+reply[#reply + 1] = now
 return reply
