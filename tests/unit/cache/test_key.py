@@ -99,3 +99,15 @@ def test_a_key_is_hashable_and_shows_what_it_asks() -> None:
 def test_a_key_without_an_owner_is_refused(tenant: str, namespace: str) -> None:
     with pytest.raises(ValueError, match="must not be empty"):
         CacheKey(tenant, namespace, "q")
+
+
+WORDS = st.text(st.sampled_from("a\\u\ud800d8%:"), min_size=1, max_size=8)
+
+
+@given(st.lists(WORDS, unique=True, min_size=2, max_size=2))
+def test_half_a_surrogate_pair_is_a_letter_like_any_other(words: list[str]) -> None:
+    one, two = words
+    names = {f(word).encode() for word in words for f in (version_key, lambda word: version_key("t", word))}
+    assert len(names) == 4
+    keys = {CacheKey("t", "n", one), CacheKey("t", "n", two), CacheKey("t", one, ()), CacheKey("t", two, ())}
+    assert len({key.redis_key.encode() for key in keys}) == 4

@@ -15,3 +15,7 @@ def test_a_namespace_has_one_meter_and_the_last_ones_share_one(monkeypatch: pyte
     assert (one.namespace, two.namespace) == ("one", "two")
     assert metrics.meter_of("three") is metrics.meter_of("four")
     assert metrics.meter_of("three").namespace == "other"
+
+
+def test_a_namespace_without_utf8_is_shown_all_the_same() -> None:
+    assert metrics.meter_of("half \ud800").namespace.encode() == b"half \\ud800"

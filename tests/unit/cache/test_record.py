@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import pytest
@@ -31,9 +31,8 @@ class Renamed:
 
 def stored(codec: Codec[object], sealed: Sealed, *, flags: int | None = None) -> bytes:
     """As it lies in Redis."""
-    head = codec.head(
-        sealed.flags if flags is None else flags, versions=2, stored_at=1000.5, ttl=30.0, load_seconds=0.25
-    )
+    flagged = sealed if flags is None else replace(sealed, flags=flags)
+    head = codec.head(flagged, versions=2, stored_at=1000.5, ttl=30.0, load_seconds=0.25)
     return head + STAMP + sealed.stored
 
 
@@ -98,7 +97,7 @@ def test_a_flag_of_the_future_is_foreign() -> None:
 def test_times_that_are_none_are_foreign(ttl: float) -> None:
     codec = Codec(int)
     with pytest.raises(Foreign):
-        codec.open(codec.head(0, versions=0, stored_at=1.0, ttl=ttl) + b"\x01")
+        codec.open(codec.head(codec.seal(1), versions=0, stored_at=1.0, ttl=ttl) + b"\x01")
 
 
 @given(st.binary(max_size=90))
@@ -130,9 +129,26 @@ def test_what_has_no_encoding_is_refused() -> None:
 def test_a_value_of_another_type_is_refused() -> None:
     codec = Codec(int)
     with pytest.raises(NotCacheable, match="int"):
-        codec.checked(Codec(str).seal("seven"))
-    assert codec.checked(codec.seal(7)) == 7
+        codec.checked(Codec(str).seal("seven"), "seven")
+    assert codec.checked(codec.seal(7), 7) == 7
 
 
 def test_a_codec_is_made_once() -> None:
     assert codec_of(Hit) is codec_of(Hit)
+
+
+@given(st.integers(0), st.booleans())
+def test_no_flipped_bit_outside_the_stamp_goes_unnoticed(bit: int, compress: bool) -> None:  # noqa: FBT001 - drawn
+    codec = Codec(Hit)
+    whole = bytearray(stored(codec, codec.seal(Hit("title" * 20, 1.5), Compress(0) if compress else None)))
+    places = [place for place in range(len(whole)) if not HEAD_BYTES <= place < HEAD_BYTES + len(STAMP)]
+    whole[places[bit // 8 % len(places)]] ^= 1 << bit % 8
+    with pytest.raises(Foreign):
+        codec.open(bytes(whole))
+
+
+def test_a_flipped_bit_of_the_stamp_makes_it_another_stamp() -> None:
+    codec = Codec(int)
+    whole = bytearray(stored(codec, codec.seal(1)))
+    whole[HEAD_BYTES] ^= 1
+    assert codec.open(bytes(whole)).stamp != STAMP

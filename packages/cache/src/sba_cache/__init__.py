@@ -2,7 +2,7 @@
 
 from sba_cache.adaptive import Adaptive
 from sba_cache.cache import MISSING, Cache, Missing
-from sba_cache.errors import CacheError, LoadsItself, LoadTimeout, NotCacheable
+from sba_cache.errors import CacheError, LoadsItself, LoadTimeout, NotCacheable, NotOfType
 from sba_cache.key import CacheKey
 from sba_cache.policy import CacheSettings, Compress, Policy
 from sba_cache.warm import Warmed
@@ -19,6 +19,7 @@ __all__ = [
     "LoadsItself",
     "Missing",
     "NotCacheable",
+    "NotOfType",
     "Policy",
     "Warmed",
 ]

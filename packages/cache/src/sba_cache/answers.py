@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -20,6 +21,8 @@ from sba_telemetry import get_logger
 
 REFRESH_AGAIN: Final = 1.0
 """Seconds until a refresh that brought nothing new is tried again."""
+SAY_AGAIN: Final = 1.0
+"""Seconds for which further failed refreshes of a namespace are not logged."""
 _log = get_logger(__name__)
 
 
@@ -48,6 +51,7 @@ class Answers:
         self._coherence = coherence
         self._local = local
         self._clock = clock
+        self._quiet_until: dict[str, float] = {}
         self._flights: Flights[Entry] = Flights(coherence.holds)
 
     async def fresh(self, asked: Question) -> Entry | None:
@@ -102,7 +106,7 @@ class Answers:
     def _serves(self, asked: Question, entry: Entry, loader: Loader, *, from_redis: bool = False) -> bool:
         """Whether an entry is the answer, refreshing it in the background when its time has come."""
         now, meter = self._clock(), asked.meter
-        if now < entry.held_until:
+        if now < min(entry.held_until, entry.fresh_until + asked.policy.fail_safe):
             meter.failsafe.count += 1
             return True
         if now >= entry.fresh_until + asked.policy.stale:
@@ -127,8 +131,15 @@ class Answers:
             return await self._loads.fetch(asked, loader, record, record.head)
         except Exception as error:
             asked.meter.refresh_failures.count += 1
-            _log.warning("cache.refresh_failed", namespace=asked.meter.namespace, error=type(error).__name__)
+            self._say(asked.meter.namespace, error)
             raise
+
+    def _say(self, namespace: str, error: Exception) -> None:
+        """Log a refresh that failed; one a second of a namespace tells enough, the metric counts all."""
+        now = self._clock()
+        if now >= self._quiet_until.get(namespace, -math.inf):
+            self._quiet_until[namespace] = now + SAY_AGAIN
+            _log.warning("cache.refresh_failed", namespace=namespace, error=type(error).__name__)
 
     async def _landed(self, asked: Question, task: asyncio.Task[Entry], old: Entry | None) -> Entry:
         """The loaded value, or an old one when that fails or takes too long."""
@@ -157,7 +168,7 @@ class Answers:
             except RedisError:
                 return False
         asked.meter.failsafe.count += 1
-        old.stand_in(now + asked.policy.hold)
+        old.held_until = now + asked.policy.hold
         return True
 
 

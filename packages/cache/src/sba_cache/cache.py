@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator
 from enum import Enum
 from functools import partial
 from types import UnionType
-from typing import Any, Final, Literal, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, overload
 
 from sba_cache.adaptive import Adaptive
 from sba_cache.answers import Answers
 from sba_cache.coherence import Coherence
 from sba_cache.decorator import cached_by
-from sba_cache.key import CacheKey, TenantId, version_key
+from sba_cache.key import CacheKey, TenantId, check_tags, version_key
 from sba_cache.lease import Leases, Names
 from sba_cache.loads import Loads
 from sba_cache.local import Kind, Local
@@ -27,8 +27,12 @@ from sba_cache.warm import Warmed, warm_all
 from sba_resilience.errors import RedisError
 from sba_resilience.redis import RedisClient
 
+if TYPE_CHECKING:
+    from typing import _SpecialForm
+
 P = ParamSpec("P")
 T = TypeVar("T")
+H = TypeVar("H", bound=Hashable)  # so that dict[str, Any] fits one form only
 
 DEFAULT: Final = Policy()
 
@@ -70,7 +74,7 @@ class Cache:
         self._local = Local(settings.l1_bytes, settings.l1_entries)
         self._recall = self._local.get
         self._coherence = Coherence(redis, clock, window=settings.window, listens=self._local.keeps)
-        self._versions = Versions(redis, self._coherence, ttl=settings.version_ttl)
+        self._versions = Versions(redis, self._coherence, ttl=settings.version_ttl, clock=clock)
         self._leases = Leases(redis, seconds=settings.lease, version_ttl=settings.version_ttl)
         self._reader = Reader(
             redis,
@@ -97,16 +101,63 @@ class Cache:
             clock=clock,
         )
 
+    @overload
     async def get_or_load(
         self,
         key: CacheKey,
         loader: Callable[[], Awaitable[T]],
         *,
+        type: type[T],
+        ttl: float | Adaptive = ...,
+        tags: tuple[str, ...] = ...,
+        policy: Policy = ...,
+    ) -> T: ...
+
+    @overload
+    async def get_or_load(
+        self,
+        key: CacheKey,
+        loader: Callable[[], Awaitable[T]],
+        *,
+        type: UnionType | _SpecialForm,
+        ttl: float | Adaptive = ...,
+        tags: tuple[str, ...] = ...,
+        policy: Policy = ...,
+    ) -> T: ...
+
+    @overload
+    async def get_or_load(
+        self,
+        key: CacheKey,
+        loader: Callable[[], Awaitable[H | None]],
+        *,
+        type: type[H] | UnionType,
+        ttl: float | Adaptive = ...,
+        tags: tuple[str, ...] = ...,
+        policy: Policy = ...,
+    ) -> H | None: ...
+
+    @overload
+    async def get_or_load(
+        self,
+        key: CacheKey,
+        loader: Callable[[], Awaitable[T]],
+        *,
+        ttl: float | Adaptive = ...,
+        tags: tuple[str, ...] = ...,
+        policy: Policy = ...,
+    ) -> T: ...
+
+    async def get_or_load(
+        self,
+        key: CacheKey,
+        loader: Callable[[], Awaitable[Any]],
+        *,
         ttl: float | Adaptive = 30.0,
-        type: type[T] | UnionType | Any = Any,  # noqa: A002, ANN401 - what it is, or anything
+        type: Any = Any,  # noqa: A002 - what it is, or anything
         tags: tuple[str, ...] = (),
         policy: Policy = DEFAULT,
-    ) -> T:
+    ) -> Any:
         """The value, from the process, from Redis or from `loader`.
 
         Concurrent callers of one key share one load, across processes too. Each caller gets a value of its
@@ -117,13 +168,15 @@ class Cache:
             loader: Answers it; its errors are the caller's and are not kept.
             ttl: Seconds to keep the answer, or how to learn them.
             type: What the answer is; stored bytes are validated against it. Without it the answer is kept
-                as plain JSON-like data.
+                as plain JSON-like data. Type checkers know a union best by a name: `Key = int | str`.
             tags: What `invalidate` can name it by, besides its namespace; the same for every use of a key.
             policy: What may be served beyond the ttl, and how long the loader may take.
 
         Raises:
             NotCacheable: The type or value has no encoding.
+            NotOfType: The answer is not of the type.
             ValueError: `ttl` is not above 0; noticed when it is needed.
+            TypeError: `tags` is no tuple of texts.
             LoadTimeout: The loader took longer than the policy allows.
             LoadsItself: The loader asked for the same key, and waited for itself.
             BulkheadFull: Redis is away, and more loads are under way and waiting than the settings allow.
@@ -139,18 +192,26 @@ class Cache:
             ):
                 entry.hits += 1
                 entry.counted.count += 1
-                return cast("T", entry.answer())
+                return entry.answer()
         answer = await self._answers.get(self._question(key, type, tags, ttl, policy), loader)
         answer.hits += 1
-        return cast("T", answer.answer())
+        return answer.answer()
+
+    @overload
+    async def get(
+        self, key: CacheKey, type: type[T], *, tags: tuple[str, ...] = ...
+    ) -> T | Literal[Missing.MISSING]: ...
+
+    @overload
+    async def get(self, key: CacheKey, type: Any = ..., *, tags: tuple[str, ...] = ...) -> Any: ...  # noqa: ANN401 - as plain data, or as a form that no checker knows
 
     async def get(
         self,
         key: CacheKey,
-        type: type[T] | UnionType | Any = Any,  # noqa: A002, ANN401 - what it is, or anything
+        type: Any = Any,  # noqa: A002 - what it is, or anything
         *,
         tags: tuple[str, ...] = (),
-    ) -> T | Literal[Missing.MISSING]:
+    ) -> Any:
         """The value if it is there and fresh, or `MISSING`; also when Redis is away.
 
         Args:
@@ -167,7 +228,7 @@ class Cache:
         if entry is None:
             return MISSING
         entry.hits += 1
-        return cast("T", entry.answer())
+        return entry.answer()
 
     async def set(
         self,
@@ -181,6 +242,8 @@ class Cache:
     ) -> None:
         """Keep a value, whatever is there and whoever is loading it; other nodes look again.
 
+        One that is larger than the settings allow is not kept, nor is what it replaces.
+
         Args:
             key: The question.
             value: Its answer.
@@ -191,17 +254,23 @@ class Cache:
 
         Raises:
             NotCacheable: The type or value has no encoding.
+            NotOfType: The value is not of the type.
             ValueError: `ttl` is not above 0.
+            TypeError: `tags` is no tuple of texts.
             RedisUnavailable: It may not have happened.
         """
         asked = self._question(key, type, tags, ttl, policy)
         sealed = asked.codec.seal(value, policy.compress)
-        asked.codec.checked(sealed)
+        asked.codec.checked(sealed, value)
         await self._versions.settle(asked.scope)
+        if not self._loads.fits(sealed):
+            asked.meter.unsaved.count += 1
+            await self.delete(key)
+            return
         now = await self._reader.server_now()
         life = self._loads.life(asked, sealed, None, b"", now)
         versions = len(asked.scope.version_keys)
-        head = asked.codec.head(sealed.flags, versions=versions, stored_at=now, ttl=life.ttl)
+        head = asked.codec.head(sealed, versions=versions, stored_at=now, ttl=life.ttl)
         with self._replacing(asked.names, key):
             await self._leases.put(asked.names, head, sealed.stored, keep=life.keep)
 
@@ -241,7 +310,7 @@ class Cache:
         ttl: float | Adaptive = 30.0,
         tags: tuple[str, ...] = (),
         policy: Policy = DEFAULT,
-    ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
         """Keep the answers of an async function, by its arguments; typed by its return annotation.
 
         Args:
@@ -253,8 +322,10 @@ class Cache:
             policy: As of `get_or_load`.
 
         Raises:
-            TypeError: The function has no such parameter; when called, an argument cannot be part of a key.
+            TypeError: `tags` is no tuple of texts, or the function has no such parameter; when called,
+                an argument cannot be part of a key.
         """
+        check_tags(tags)
         return cached_by(
             self.get_or_load,
             namespace,
@@ -312,6 +383,7 @@ class Cache:
     ) -> Question:
         if isinstance(ttl, int | float) and not 0 < ttl < math.inf:
             raise ValueError("ttl is above 0")
+        check_tags(tags)
         kind = Kind(type_, tags, codec_of(type_))
         return Question(key, kind, self._names(key, tags), ttl, policy)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any, ParamSpec, Protocol, TypeVar, get_type_hints
 
 from sba_cache.adaptive import Adaptive
@@ -40,12 +41,12 @@ def cached_by(
     ttl: float | Adaptive,
     tags: tuple[str, ...],
     policy: Policy,
-) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
     """A decorator that asks a cache before the function."""
 
-    def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         key_of = _key_of(function, namespace, tenant, ignore)
-        answer = get_type_hints(function).get("return", Any)
+        answer = _answer_of(function)
 
         @functools.wraps(function)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -55,6 +56,14 @@ def cached_by(
         return wrapper
 
     return decorate
+
+
+def _answer_of(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - what is returned is of any type
+    """The return annotation; those of parameters may be names that only type checkers know."""
+    plain = inspect.unwrap(function)
+    annotation = getattr(plain, "__annotations__", {}).get("return", Any)
+    returned = SimpleNamespace(__annotations__={"return": annotation})
+    return get_type_hints(returned, getattr(plain, "__globals__", {}))["return"]
 
 
 def _key_of(

@@ -1,7 +1,8 @@
 """What using the cache fails with; Redis being away is never an error of `get_or_load`.
 
 CacheError
-├── NotCacheable      values of this type cannot be encoded, or a value is not of its type
+├── NotCacheable      values of this type cannot be encoded
+│   └── NotOfType     a value is not of its type
 ├── LoadTimeout       a loader took longer than its policy's `hard_timeout`
 └── LoadsItself       a loader asked for the value it is loading
 """
@@ -14,15 +15,28 @@ class CacheError(Exception):
 
 
 class NotCacheable(CacheError, TypeError):
-    """Values of this type have no encoding, or the value does not come back as its type.
+    """Values of this type have no encoding.
 
     Attributes:
         type_name: The type asked for.
     """
 
-    def __init__(self, type_name: str) -> None:
-        super().__init__(f"{type_name} cannot be cached: msgspec knows no encoding for it and back")
+    def __init__(self, type_name: str, reason: str = "msgspec knows no encoding for it and back") -> None:
+        super().__init__(f"{type_name} cannot be cached: {reason}")
         self.type_name = type_name
+
+
+class NotOfType(NotCacheable):
+    """A value, or something in it, is not of the type it was to be kept as.
+
+    Attributes:
+        type_name: The type asked for.
+        value_type: The class of the value.
+    """
+
+    def __init__(self, type_name: str, value_type: str) -> None:
+        super().__init__(type_name, f"the value, a {value_type}, or something in it is not of this type")
+        self.value_type = value_type
 
 
 class LoadTimeout(CacheError, TimeoutError):

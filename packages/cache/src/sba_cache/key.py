@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from operator import itemgetter
 from typing import Final, Self, TypeAlias
 from uuid import UUID
 
@@ -13,7 +12,7 @@ TenantId: TypeAlias = UUID | str
 VERSIONS: Final = "sba:cv:"
 """What the name of every version begins with; nothing else does."""
 
-_ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D"})
+_ESCAPES = str.maketrans({"%": "%25", ":": "%3A", "{": "%7B", "}": "%7D", "\\": "%5C"})
 _MEMO: Final = 4096  # tenants whose text is remembered
 _texts: dict[int, str] = {}
 
@@ -45,15 +44,26 @@ class CacheKey(tuple[str, str, tuple[Part, ...], str | None]):
         exact = None if _only_plain(map(type, parts)) else _exact(parts)
         return tuple.__new__(cls, (tenant, namespace, parts, exact))
 
-    tenant_id = property(itemgetter(0), doc="Whose value it is, as text.")
-    namespace = property(itemgetter(1), doc="The kind of value.")
-    parts = property(itemgetter(2), doc="The question.")
+    @property
+    def tenant_id(self) -> str:
+        """Whose value it is, as text."""
+        return self[0]
+
+    @property
+    def namespace(self) -> str:
+        """The kind of value."""
+        return self[1]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The question."""
+        return self[2]
 
     @property
     def digest(self) -> str:
         """What stands for the parts in a name."""
         text = self[3] or repr(self[2])
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     @property
     def version_key(self) -> str:
@@ -102,6 +112,16 @@ def version_key(tenant_id: TenantId, namespace: str | None = None, *, tag: str |
     return of_tenant if tag is None else f"{of_tenant}:t:{_escaped(tag)}"
 
 
+def check_tags(tags: tuple[str, ...]) -> None:
+    """See that tags are what they should be; a text alone would be taken for its letters.
+
+    Raises:
+        TypeError: They are no tuple of texts.
+    """
+    if type(tags) is not tuple or not all(type(tag) is str for tag in tags):
+        raise TypeError("tags are a tuple of texts, such as ('catalogue',)")
+
+
 def touch_key(tenant_id: str, namespace: str) -> str:
     """What is written when single values of a namespace are replaced, so that other nodes look again."""
     return f"{version_key(tenant_id, namespace)}:touch"
@@ -122,7 +142,8 @@ def _slot(tenant_id: str) -> str:
 
 
 def _escaped(word: str) -> str:
-    return word.translate(_ESCAPES)
+    """As part of a name; half a surrogate pair, which has no UTF-8, is spelt out."""
+    return word.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
 
 def _exact(parts: tuple[Part, ...]) -> str:

@@ -68,7 +68,7 @@ class Loads:
         coherence: Marks what is stored.
         versions: Which invalidations are still owed.
         local: How often the previous value was asked for.
-        settings: Bounds while Redis is away.
+        settings: Bounds of what is stored, and of loads while Redis is away.
         clock: Monotonic seconds.
     """
 
@@ -89,6 +89,7 @@ class Loads:
         self._versions = versions
         self._local = local
         self._clock = clock
+        self._largest = settings.largest
         self._outage = Bulkhead(settings.outage_loads, settings.outage_queue, name="cache.outage")
 
     async def fetch(self, asked: Question, loader: Loader, known: Record | None, seen: bytes) -> Entry:
@@ -140,6 +141,10 @@ class Loads:
             self._local.put(asked.key, entry)
         return entry
 
+    def fits(self, sealed: Sealed) -> bool:
+        """Whether a value is small enough to be stored."""
+        return len(sealed.stored) <= self._largest
+
     def life(
         self, asked: Question, sealed: Sealed, known: Record | None, stamp: bytes, now: float
     ) -> Lifetime:
@@ -184,6 +189,8 @@ class Loads:
             now = await self._reader.server_now()
         except RedisError:
             return None, None
+        if self._versions.owes(asked.scope):
+            return None, None
         if turn.stored is None:
             return turn, None
         entry = self._reader.found(asked, turn.stored, turn.stamp, mark, now).entry
@@ -200,7 +207,7 @@ class Loads:
         now, sealed = self._reader.known_now(), loaded.sealed
         life = self.life(asked, sealed, known, turn.stamp, now)
         head = asked.codec.head(
-            sealed.flags,
+            sealed,
             versions=len(asked.scope.version_keys),
             stored_at=now,
             ttl=life.ttl,
@@ -209,11 +216,13 @@ class Loads:
         )
         record = Record(head, turn.stamp, sealed.payload, now, life.ttl, loaded.seconds, life.state)
         mark = self._coherence.mark(asked.scope)
+        fits = self.fits(sealed)
+        asked.meter.unsaved.count += not fits
         try:
-            stored = head + turn.stamp + sealed.stored
+            stored = head + turn.stamp + sealed.stored if fits else b""
             kept = await self._leases.finish(asked.names, turn, stored, keep=life.keep)
         except RedisError:
-            asked.meter.unsaved.count += 1
+            asked.meter.unsaved.count += fits
             kept = False
         if kept:
             return self._reader.keep(asked, record, loaded.value, mark, now)
@@ -231,7 +240,7 @@ class Loads:
         seconds = max(0.0, self._clock() - began)
         metrics.loads.record(seconds, {"namespace": asked.meter.namespace})
         sealed = asked.codec.seal(value, asked.policy.compress)
-        return Loaded(asked.codec.checked(sealed), sealed, seconds)
+        return Loaded(asked.codec.checked(sealed, value), sealed, seconds)
 
 
 def forbid_loop(key: CacheKey) -> None:

@@ -11,12 +11,13 @@ import cachebox
 
 from sba_cache import metrics
 from sba_cache.coherence import Mark
+from sba_cache.footprint import footprint
 from sba_cache.key import CacheKey
 from sba_cache.record import Codec, Record
 from sba_telemetry.metrics import Cell
 
 OVERHEAD: Final = 1024
-"""Bytes an entry takes besides its value, roughly."""
+"""Bytes an entry takes besides its key and value, roughly."""
 REPORT_EVERY: Final = 64
 _LARGEST: Final = 4
 """A value may take at most this part of the room."""
@@ -40,17 +41,18 @@ class Entry:
     Attributes:
         type: What it was read as.
         tags: What it was read with.
-        until: Our clock up to which it is served without another thought.
+        until: Our clock up to which it is served without another thought: fresh, and not to be refreshed.
         fresh_until: Our clock up to which it is fresh.
         held_until: Our clock up to which it stands in for a load that failed.
         retry_at: Our clock from which on it may be refreshed.
         hits: Reads since it was loaded, on this node.
+        size: Bytes it counts for, once it is kept.
         counted: Where a read that it answers is counted.
     """
 
     __slots__ = (
         "_value", "codec", "counted", "epoch", "fresh_until", "generation", "held_until", "hits", "record",
-        "retry_at", "scope", "shared", "spare", "tags", "trusted_until", "type", "until",
+        "retry_at", "scope", "shared", "size", "spare", "tags", "trusted_until", "type", "until",
     )  # fmt: skip
 
     def __init__(self, kind: Kind, record: Record, value: Any, mark: Mark) -> None:  # noqa: ANN401 - of the kind
@@ -61,7 +63,7 @@ class Entry:
         self.spare = not self.shared
         self.scope, self.generation, self.epoch, self.trusted_until = mark
         self.until = self.fresh_until = self.held_until = self.retry_at = -math.inf
-        self.hits = 0
+        self.hits = self.size = 0
         self.counted: Cell = mark.scope.meter.hit_l1
 
     @property
@@ -69,10 +71,19 @@ class Entry:
         """Under which it was read."""
         return Mark(self.scope, self.generation, self.epoch, self.trusted_until)
 
-    @property
-    def size(self) -> int:
-        """Bytes it counts for."""
-        return len(self.record.payload) + OVERHEAD
+    def weigh(self, key: CacheKey) -> int | None:
+        """Find out its size; None when its key is too large to be worth a place.
+
+        A value of too many parts to look at is not shared: each caller has it decoded.
+        """
+        named = footprint(key)
+        if named is None:
+            return None
+        shared = footprint(self._value) if self.shared else 0
+        if shared is None:
+            self.shared, self.spare, shared = False, True, 0
+        self.size = OVERHEAD + named + len(self.record.payload) + shared
+        return self.size
 
     def answer(self) -> Any:  # noqa: ANN401 - whatever was stored
         """The value: the same object when nobody can change it, otherwise one for each caller."""
@@ -82,6 +93,11 @@ class Entry:
             value, self._value, self.spare = self._value, None, False
             return value
         return self.codec.decode(self.record.payload)
+
+    def settle(self) -> None:
+        """Let go of the decoded value unless it is shared."""
+        if self.spare:
+            self._value, self.spare = None, False
 
     def age_to(self, fresh_until: float, early: float) -> None:
         """Say until when it is fresh, drawing the moment at which to refresh it before that."""
@@ -93,22 +109,15 @@ class Entry:
         """Carry on with what was known of the same record."""
         self.hits = previous.hits
         self.retry_at = previous.retry_at
-        if previous.held_until > -math.inf:
-            self.stand_in(previous.held_until)
-        else:
-            self.until = min(previous.until, self.fresh_until)
-
-    def stand_in(self, until: float) -> None:
-        """Serve it for a while although it is no longer fresh."""
-        self.until = self.held_until = until
-        self.counted = self.scope.meter.failsafe
+        self.held_until = previous.held_until
+        self.until = min(previous.until, self.fresh_until)
 
 
 class Local:
     """The entries of one process, least recently used first out.
 
     Args:
-        most_bytes: Room for encoded values; 0 keeps nothing.
+        most_bytes: Room for keys, encoded values and the objects that callers share; 0 keeps nothing.
         most_entries: Values kept.
     """
 
@@ -118,6 +127,7 @@ class Local:
         self._entries: cachebox.LRUCache[CacheKey, Entry] = cachebox.LRUCache(
             max(1, most_bytes), getsizeof=lambda _, entry: entry.size
         )
+        self._newest: Entry | None = None
         self._changes = 0
         self.get: Callable[[CacheKey], Entry | None] = self._entries.get
 
@@ -128,9 +138,13 @@ class Local:
 
     def put(self, key: CacheKey, entry: Entry) -> None:
         """Keep an entry, dropping others that make room for it."""
-        if not self._most_entries or entry.size > self._largest:
+        size = entry.weigh(key) if self._most_entries else None
+        if size is None or size > self._largest:
             self.drop(key)
             return
+        if self._newest is not None:
+            self._newest.settle()
+        self._newest = entry
         expected = len(self._entries) + (key not in self._entries)
         self._entries.insert(key, entry)
         while len(self._entries) > self._most_entries:

@@ -21,7 +21,7 @@ loads = histogram("sba.cache.load", unit="s", description="Time of a load by nam
 evictions = tally("sba.cache.evictions", description="Values dropped from the process to make room.").cell()
 waits = tally("sba.cache.lease_waits", description="Times a load by another process was waited for.").cell()
 pending = tally("sba.cache.invalidations_retried", description="Invalidations sent again.").cell()
-local_bytes = gauge("sba.cache.local.size", unit="By", description="Encoded values in the process.")
+local_bytes = gauge("sba.cache.local.size", unit="By", description="Keys and values kept in the process.")
 local_entries = gauge("sba.cache.local.entries", description="Values in the process.")
 
 
@@ -40,6 +40,7 @@ class Meter:
     error: Cell
 
     def __init__(self, namespace: str) -> None:
+        namespace = namespace.encode("utf-8", "backslashreplace").decode()
         self.namespace = namespace
         for outcome in OUTCOMES:
             setattr(self, outcome, _requests.cell({"namespace": namespace, "outcome": outcome}))

@@ -37,7 +37,8 @@ class Policy:
         fail_safe: Seconds past its ttl in which a value may stand in for a load that fails.
         soft_timeout: Seconds a load may take before such a value stands in for it; the load goes on.
         hold: Seconds for which a value that stood in is served before the load is tried again.
-        hard_timeout: Seconds after which a load is cancelled, and fails with `LoadTimeout`.
+        hard_timeout: Seconds after which a load is cancelled, and fails with `LoadTimeout`; None is never:
+            then a loader that hangs keeps its key from being loaded for as long as it hangs.
         negative_ttl: Seconds to keep the answer None; by default its ttl, 5 at most.
         jitter: Share by which a ttl is lengthened or shortened at random, so that expiries spread.
         early: Eagerness to refresh before the ttl ends, in load times; 0 is never. Near the end one
@@ -49,7 +50,7 @@ class Policy:
     fail_safe: float = 0.0
     soft_timeout: float | None = None
     hold: float = 1.0
-    hard_timeout: float | None = None
+    hard_timeout: float | None = 30.0
     negative_ttl: float | None = None
     jitter: float = 0.1
     early: float = 1.0
@@ -73,8 +74,11 @@ class CacheSettings:
     """Bounds of one cache in one process.
 
     Attributes:
-        l1_bytes: Bytes of encoded values kept in the process; 0 turns this level off.
+        l1_bytes: Bytes that keys and values kept in the process may take, objects that callers share
+            included; 0 turns this level off.
         l1_entries: Values kept in the process.
+        largest: Bytes a stored value may have, compressed if it is; a larger one is the answer all the
+            same, but not kept in Redis, and counted as `unsaved`.
         window: Seconds for which a value read from Redis is believed without hearing of changes: how
             stale a read may be when Redis has no client tracking.
         lease: Seconds after which the load of a process that died is taken over.
@@ -85,6 +89,7 @@ class CacheSettings:
 
     l1_bytes: int = 32 * 1024 * 1024
     l1_entries: int = 10_000
+    largest: int = 1024 * 1024
     window: float = 1.0
     lease: float = 2.0
     outage_loads: int = 16
@@ -92,7 +97,9 @@ class CacheSettings:
     version_ttl: float = 7 * 86400.0
 
     def __post_init__(self) -> None:
-        if min(self.l1_bytes, self.l1_entries) < 0 or min(self.window, self.lease, self.version_ttl) <= 0:
-            raise ValueError("l1 bounds are at least 0; window, lease and version_ttl above 0")
+        if min(self.l1_bytes, self.l1_entries, self.largest) < 0:
+            raise ValueError("l1_bytes, l1_entries and largest are at least 0")
+        if min(self.window, self.lease, self.version_ttl) <= 0:
+            raise ValueError("window, lease and version_ttl are above 0")
         if self.outage_loads < 1 or self.outage_queue < 0:
             raise ValueError("outage_loads is at least 1 and outage_queue at least 0")

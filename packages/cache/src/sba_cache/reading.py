@@ -109,9 +109,14 @@ class Reader:
             RedisError: They cannot be read, or an invalidation is still owed.
         """
         scope = asked.scope
-        await self._versions.settle(scope)
-        mark = self._coherence.mark(scope)
-        reply: list[bytes | None] = await self._redis.execute("MGET", *scope.version_keys, asked.names.value)
+        while True:
+            await self._versions.settle(scope)
+            mark = self._coherence.mark(scope)
+            reply: list[bytes | None] = await self._redis.execute(
+                "MGET", *scope.version_keys, asked.names.value
+            )
+            if not self._versions.owes(scope):
+                break
         versions, stored = reply[:-1], reply[-1]
         if (stamp := _stamp_of(versions)) is None:
             stamp = await self._versions.first(scope, versions)
@@ -126,7 +131,7 @@ class Reader:
         """
         await self._versions.settle(asked.scope)
         versions: list[bytes | None] = await self._redis.execute("MGET", *asked.scope.version_keys)
-        return _stamp_of(versions) == stamp
+        return _stamp_of(versions) == stamp and not self._versions.owes(asked.scope)
 
     def found(self, asked: Question, stored: bytes | None, stamp: bytes, mark: Mark, now: float) -> Found:
         """What stored bytes are under the present versions; a value of these is kept in the process."""
@@ -146,7 +151,7 @@ class Reader:
     def keep(self, asked: Question, record: Record, value: Any, mark: Mark, now: float) -> Entry:  # noqa: ANN401 - any value has its type
         """Keep a value in the process for as long as its mark holds."""
         entry = Entry(asked.kind, record, value, mark)
-        entry.age_to(self._clock() + record.expires_at - now, asked.policy.early)
+        entry.age_to(self._clock() + min(record.expires_at - now, record.ttl), asked.policy.early)
         known = self._local.get(asked.key)
         if known is not None and known.record.head == record.head:
             entry.follow(known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
@@ -12,20 +13,22 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from sba_cache.adaptive import State
-from sba_cache.errors import NotCacheable
+from sba_cache.errors import NotCacheable, NotOfType
 from sba_cache.frozen import ATOMS, is_frozen
 from sba_cache.policy import Compress
 from sba_cache.zstd import compressed, decompressed
 
 T = TypeVar("T")
 
-MAGIC: Final = b"sba2"
+MAGIC: Final = b"sba3"
 SCHEMA_BYTES: Final = 8
 VERSION_BYTES: Final = 12
 ZSTD: Final = 1
 _PREFIX: Final = len(MAGIC) + SCHEMA_BYTES
+_CHECK: Final = struct.Struct(">I")
 _FACTS: Final = struct.Struct(f">BBdff{State.SIZE}s")
-HEAD_BYTES: Final = _PREFIX + _FACTS.size
+_FACTS_AT: Final = _PREFIX + _CHECK.size
+HEAD_BYTES: Final = _FACTS_AT + _FACTS.size
 NO_STATE: Final = bytes(State.SIZE)
 
 
@@ -115,20 +118,24 @@ class Codec(Generic[T]):
             return Sealed(payload, payload, 0)
         return Sealed(payload, compressed(payload, compress.level), ZSTD)
 
-    def checked(self, sealed: Sealed) -> T:
+    def checked(self, sealed: Sealed, value: object) -> T:
         """The value as every later reader will get it.
 
+        Args:
+            sealed: The value, encoded.
+            value: As it was given.
+
         Raises:
-            NotCacheable: It is not of the type.
+            NotOfType: It is not of the type.
         """
         try:
             return self.decode(sealed.payload)
         except Foreign as error:
-            raise NotCacheable(self._name) from error
+            raise NotOfType(self._name, type(value).__name__) from error
 
     def head(
         self,
-        flags: int,
+        sealed: Sealed,
         *,
         versions: int,
         stored_at: float,
@@ -136,8 +143,12 @@ class Codec(Generic[T]):
         load_seconds: float = 0.0,
         state: bytes = NO_STATE,
     ) -> bytes:
-        """What is stored before the stamp and the payload."""
-        return self._prefix + _FACTS.pack(flags, versions, stored_at, ttl, load_seconds, state)
+        """What is stored before the stamp and the payload, with a checksum of itself and the payload.
+
+        The stamp needs none: a damaged one is not that of the present versions.
+        """
+        facts = _FACTS.pack(sealed.flags, versions, stored_at, ttl, load_seconds, state)
+        return self._prefix + _CHECK.pack(zlib.crc32(sealed.stored, zlib.crc32(facts))) + facts
 
     def open(self, stored: bytes) -> Record:
         """Read a record, under whichever versions it was loaded.
@@ -147,13 +158,11 @@ class Codec(Generic[T]):
         """
         if not stored.startswith(self._prefix) or len(stored) < HEAD_BYTES:
             raise Foreign
-        flags, versions, stored_at, ttl, seconds, state = _FACTS.unpack_from(stored, _PREFIX)
+        flags, versions, stored_at, ttl, seconds, state = _FACTS.unpack_from(stored, _FACTS_AT)
         body = HEAD_BYTES + versions * VERSION_BYTES
-        if len(stored) < body or flags > ZSTD or not math.isfinite(stored_at + ttl + seconds):
+        if not _intact(stored, body) or flags > ZSTD or not math.isfinite(stored_at + ttl + seconds):
             raise Foreign
-        payload: bytes | memoryview | None = memoryview(stored)[body:]
-        if flags & ZSTD:
-            payload = decompressed(stored[body:])
+        payload = decompressed(stored[body:]) if flags & ZSTD else memoryview(stored)[body:]
         if payload is None:
             raise Foreign
         return Record(stored[:HEAD_BYTES], stored[HEAD_BYTES:body], payload, stored_at, ttl, seconds, state)
@@ -178,6 +187,11 @@ class Codec(Generic[T]):
 def codec_of(type_: Any) -> Codec[Any]:  # noqa: ANN401 - any type has its codec
     """The codec of a type, made once."""
     return Codec(type_)
+
+
+def _intact(stored: bytes, body: int) -> bool:
+    facts = zlib.crc32(stored[_FACTS_AT:HEAD_BYTES])
+    return _CHECK.pack(zlib.crc32(memoryview(stored)[body:], facts)) == stored[_PREFIX:_FACTS_AT]
 
 
 def _schema_id(type_: Any) -> bytes:  # noqa: ANN401 - any type has a schema

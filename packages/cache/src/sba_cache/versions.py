@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final
 
 from sba_cache import metrics
+from sba_cache.acknowledged import Acknowledged, tenant_of
 from sba_cache.coherence import Coherence, Scope, new_version
 from sba_cache.record import VERSION_BYTES
 from sba_resilience.deadline import Deadline
@@ -17,6 +19,8 @@ from sba_telemetry import get_logger
 
 OWED: Final = 10_000
 """Invalidations kept apart while Redis is away; beyond, a tenant's become one of all its values."""
+AT_ONCE: Final = 64
+"""Owed invalidations sent together, so that one that fails holds up no other."""
 RETRY_FIRST: Final = 0.05
 RETRY_LAST: Final = 1.0
 _log = get_logger(__name__)
@@ -26,19 +30,25 @@ class Versions:
     """The versions of one client.
 
     An invalidation that was not acknowledged is owed: it is sent again until it is, and meanwhile this
-    node answers nothing from any level that it is about.
+    node answers nothing from any level that it is about. What a server acknowledged lately is owed again
+    when another server takes its place, or the same one starts again: it may know nothing of it.
 
     Args:
         redis: The guarded client.
         coherence: Told of what changes here.
         ttl: Seconds to keep a version.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, redis: RedisClient, coherence: Coherence, *, ttl: float) -> None:
+    def __init__(
+        self, redis: RedisClient, coherence: Coherence, *, ttl: float, clock: Callable[[], float]
+    ) -> None:
         self._redis = redis
         self._coherence = coherence
         self._ms = round(ttl * 1000)
         self._owed: dict[str, int] = {}
+        self._acknowledged = Acknowledged(clock)
+        self._server: str | None = None
         self._turn = 0
         self._retrying: asyncio.Task[None] | None = None
 
@@ -74,6 +84,7 @@ class Versions:
 
     def owes(self, scope: Scope) -> bool:
         """Whether an invalidation of these values is still to be acknowledged."""
+        self._look()
         return bool(self._owed) and not self._owed.keys().isdisjoint(scope.version_keys)
 
     async def settle(self, scope: Scope) -> None:
@@ -82,6 +93,7 @@ class Versions:
         Raises:
             RedisError: It is still owed.
         """
+        self._look()
         for name in scope.version_keys:
             if name in self._owed:
                 await self._send(name)
@@ -100,15 +112,38 @@ class Versions:
     async def _send(self, name: str) -> None:
         self._turn += 1
         turn = self._turn
-        await self._redis.execute("SET", name, new_version(), "PX", self._ms)
+        self._look()
+        await self._change(name)
         self._coherence.changed(name)
+        self._acknowledged.add(name)
+        self._look()
         if self._owed.get(name, turn) < turn:
             del self._owed[name]
+
+    async def _change(self, name: str) -> None:
+        try:
+            await self._redis.execute("SET", name, new_version(), "PX", self._ms)
+        except RedisUnavailable as error:
+            if error.reason != "not_ready":
+                raise
+            # A full server still deletes, and a version that is gone makes its values a miss, too.
+            await self._redis.execute("DEL", name)
+
+    def _look(self) -> None:
+        """Owe again what was acknowledged by a server that is no longer there."""
+        server = self._redis.server_id
+        if server is None or server == self._server:
+            return
+        before, self._server = self._server, server
+        if before is not None and not set(before.split(",")) <= set(server.split(",")):
+            for name in self._acknowledged.take():
+                self._coherence.changed(name)
+                self._owe(name)
 
     def _owe(self, name: str) -> None:
         self._owed[name] = self._turn
         if len(self._owed) > OWED:
-            self._owe_tenant(name[: name.index("}") + 1])
+            self._owe_tenant(tenant_of(name))
         if self._retrying is None or self._retrying.done():
             with Deadline.detached():
                 self._retrying = asyncio.get_running_loop().create_task(self._retry())
@@ -123,14 +158,26 @@ class Versions:
         pause = RETRY_FIRST
         while self._owed:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            try:
-                for name in tuple(self._owed):
-                    metrics.pending.count += 1
-                    await self._send(name)
-            except RedisUnavailable as error:
-                if error.reason == "closed":
-                    _log.warning("cache.invalidations_lost", count=len(self._owed))
-                    return
-            except RedisError as error:
-                _log.warning("cache.invalidation_refused", error=type(error).__name__)
+            failed: set[str] = set()
+            names = iter(tuple(self._owed))
+            while some := tuple(islice(names, AT_ONCE)):
+                failed.update(await asyncio.gather(*map(self._attempt, some)))
+            if "closed" in failed:
+                _log.warning("cache.invalidations_lost", count=len(self._owed))
+                return
+            if refused := failed - {""}:
+                _log.warning("cache.invalidations_owed", count=len(self._owed), errors=sorted(refused))
             pause = min(pause * 2, RETRY_LAST)
+
+    async def _attempt(self, name: str) -> str:
+        """Send one that is owed, whatever becomes of the others; what it failed with, or nothing."""
+        if name not in self._owed:
+            return ""
+        metrics.pending.count += 1
+        try:
+            await self._send(name)
+        except RedisUnavailable as error:
+            return error.reason
+        except RedisError as error:
+            return type(error).__name__
+        return ""
