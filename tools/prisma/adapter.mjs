@@ -32,6 +32,7 @@ function completed(connection) {
   connection.executeScript = async (script) => {
     try {
       await connection.client.query(script);
+      await connection.client.query("RESET ROLE"); // a script may have taken the owner's
     } catch (error) {
       connection.onError(error);
     }

@@ -76,8 +76,8 @@ DECLARED = [
         ["audit_logs: primary key is none, schema.prisma says audit_logs_pkey (tenant_id, id) unique btree"],
     ),
     (
-        "drop index service.agent_runs_tenant_id_status_id_idx",
-        ["agent_runs: index agent_runs_tenant_id_status_id_idx (tenant_id, status, id) btree is missing"],
+        "drop index service.agent_runs_tenant_id_user_id_id_idx",
+        ["agent_runs: index agent_runs_tenant_id_user_id_id_idx (tenant_id, user_id, id) btree is missing"],
     ),
     (
         "create index extra on service.agent_runs (tenant_id, created_at desc)",
@@ -277,11 +277,11 @@ async def test_an_index_that_was_left_invalid_is_no_index(database_urls):
     plant(
         database_urls.admin,
         "update pg_index set indisvalid = false"
-        " where indexrelid = 'service.agent_runs_tenant_id_status_id_idx'::regclass",
+        " where indexrelid = 'service.agent_runs_tenant_id_user_id_id_idx'::regclass",
     )
 
     assert lines(await check(database_urls.migrator)) == [
-        "agent_runs: agent_runs_tenant_id_status_id_idx is not valid"
+        "agent_runs: agent_runs_tenant_id_user_id_id_idx is not valid"
     ]
 
 

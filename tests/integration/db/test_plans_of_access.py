@@ -61,6 +61,7 @@ select a.tenant_id, row_number() over (partition by a.tenant_id order by a.id), 
 from service.audit_logs a
 """
 RUNS = "agent_runs_pkey"
+RUNNING = "agent_runs_running_idx"
 STEPS = "agent_steps_tenant_id_run_id_seq_key"
 CALLS = "tool_calls_tenant_id_run_id_id_idx"
 KEPT = "idempotency_keys_pkey"
@@ -121,14 +122,14 @@ async def test_a_run_is_read_and_changed_by_its_key(explainer, old_run):
     await agent_runs.claim_run(explainer, run_id=queued.id, holder="w", ttl_seconds=5)
     await agent_runs.cancel_run(explainer, run_id=queued.id)
 
-    assert explainer.touched() == {RUNS: 1}
+    assert explainer.touched() == {RUNS: 1, RUNNING: 1}
 
 
 @pytest.mark.parametrize(
     ("filters", "index"),
     [
         ({}, RUNS),
-        ({"status": "succeeded"}, RUNS),
+        ({"status": "succeeded"}, "agent_runs_succeeded_idx"),
         ({"user_id": USER}, "agent_runs_tenant_id_user_id_id_idx"),
         ({"since": month(-3), "until": month(-3) + timedelta(days=2)}, RUNS),
     ],
@@ -176,7 +177,7 @@ async def test_what_a_run_writes_reads_no_table_but_the_runs(explainer):
     await tool_calls.log_tool_call(explainer, **called, run_id=LIVE)
     await tool_calls.log_tool_call(explainer, **called, user_id=USER)
 
-    assert explainer.touched() == {RUNS: 1}
+    assert explainer.touched() == {RUNS: 1, RUNNING: 1}
 
 
 async def test_the_step_of_a_tool_call_is_looked_up_in_one_partition(explainer, old_run):

@@ -3,7 +3,7 @@
 Generated from schema.prisma by `python -m tools.prisma generate`; do not edit.
 """
 
-# schema.prisma sha256 743b9b5167353ede9fb3e19e2b1015671d4529008ebe4907b8228b12f2e66418
+# schema.prisma sha256 59389a8b199e5cd74d83ab36df1b87a64c6ff3b08e3a2b5b5189df93469aa887
 
 from __future__ import annotations
 

@@ -1,0 +1,2 @@
+-- As for queued runs.
+CREATE INDEX CONCURRENTLY "agent_runs_failed_idx" ON "service"."agent_runs"("tenant_id", "id") WHERE "status" = 'failed';
