@@ -11,12 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 FLOOR = 90.0
-HIGHER = {
-    "packages/cache": 95.0,
-    "packages/db": 95.0,
-    "packages/ratelimit": 95.0,
-    "packages/resilience": 95.0,
-}
+LINES = {"packages/cache": 95.0, "packages/db": 95.0, "packages/ratelimit": 95.0, "packages/resilience": 95.0}
+"""Of lines, where it is higher."""
 
 
 @dataclass(slots=True)
@@ -61,10 +57,10 @@ def below(members: Mapping[str, Tally], expected: set[str]) -> Iterator[str]:
     for name in sorted(expected - members.keys()):
         yield f"{name}: no test reached it"
     for name, counts in members.items():
-        floor = HIGHER.get(name, FLOOR)
-        if name.startswith("packages/") and min(counts.line_rate, counts.branch_rate) < floor:
+        floor = LINES.get(name, FLOOR)
+        if name.startswith("packages/") and (counts.line_rate < floor or counts.branch_rate < FLOOR):
             rates = f"{counts.line_rate:.1f}% lines, {counts.branch_rate:.1f}% branches"
-            yield f"{name}: {rates}; floor {floor:.0f}%"
+            yield f"{name}: {rates}; floor {floor:.0f}% and {FLOOR:.0f}%"
 
 
 def main(arguments: list[str]) -> int:

@@ -157,7 +157,7 @@ def test_every_import_contract_is_kept_and_has_a_planted_fault(sources: Path) ->
 
 def test_a_library_below_the_coverage_floor_is_named() -> None:
     def summary(covered_branches: int) -> dict[str, object]:
-        counts = {"num_statements": 100, "covered_lines": 95, "num_branches": 10}
+        counts = {"num_statements": 100, "covered_lines": 94, "num_branches": 10}
         return {"summary": {**counts, "covered_branches": covered_branches}}
 
     report = {
@@ -171,8 +171,8 @@ def test_a_library_below_the_coverage_floor_is_named() -> None:
     failures = list(coverage_floor.below(coverage_floor.tally(report), {"packages/db", "packages/agents"}))
     assert failures == [
         "packages/agents: no test reached it",
-        "packages/cache: 95.0% lines, 90.0% branches; floor 95%",
-        "packages/db: 95.0% lines, 80.0% branches; floor 95%",
+        "packages/cache: 94.0% lines, 90.0% branches; floor 95% and 90%",
+        "packages/db: 94.0% lines, 80.0% branches; floor 95% and 90%",
     ]
 
 

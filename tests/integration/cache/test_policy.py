@@ -253,7 +253,7 @@ async def test_a_value_that_was_slow_to_load_is_refreshed_before_it_expires(
         return calls
 
     policy = Policy(early=1.0, jitter=0.0)
-    for _ in range(200):
+    for _ in range(600):
         await timed.get_or_load(KEY, slow, ttl=100.0, type=int, policy=policy)
         time.now += 1.0
         await asyncio.sleep(0.002)

@@ -1,5 +1,7 @@
 """The development issuer: tokens as Supabase Auth issues them, signed with a key of this machine's own."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import time
@@ -12,7 +14,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sba_local.directory import private_text
+from sba_local.directory import private_text, write_private
 from sba_local.errors import DataDirCorrupt
 
 ALGORITHM = "ES256"
@@ -20,27 +22,40 @@ AUDIENCE = "authenticated"
 DEFAULT_TTL = 3600.0
 
 _KEY_FILE = "issuer.pem"
+_NEXT_FILE = "issuer-next.pem"
+_PREVIOUS_FILE = "issuer-previous.pem"
 _WIDTH = 32
+
+Key = ec.EllipticCurvePrivateKey
 
 
 class Issuer:
-    """Mints tokens and publishes the key to verify them with.
+    """Mints tokens and publishes the keys to verify them with.
+
+    Its key is changed in three steps, each a while after the one before: `announce` publishes the next key,
+    so that every verifier knows it before a token needs it; `rotate` signs with it; `retire` stops publishing
+    the old one, once the tokens it signed are over.
 
     Args:
         key: a P-256 private key.
         supabase_url: address of the Supabase project it stands in for.
         clock: seconds since the epoch.
+        place: where keys are kept; None keeps them in memory.
     """
 
     def __init__(
         self,
-        key: ec.EllipticCurvePrivateKey,
+        key: Key,
         supabase_url: str,
         *,
         clock: Callable[[], float] = time.time,  # noqa: TID251  # an app's edge: tokens carry wall-clock times
+        place: Path | None = None,
     ) -> None:
         self._key = key
-        self._clock = clock
+        self._next: Key | None = None
+        self._previous: Key | None = None
+        self._place = place
+        self.clock = clock
         self._public = _public_jwk(key.public_key())
         self.issuer = f"{supabase_url.rstrip('/')}/auth/v1"
 
@@ -49,29 +64,87 @@ class Issuer:
 
     @classmethod
     def load(cls, data_dir: Path, supabase_url: str) -> Self:
-        """The issuer whose key is kept in `data_dir`, made the first time and readable by its owner alone.
+        """The issuer whose keys are kept in `data_dir`, made the first time and readable by its owner alone.
 
         Raises:
-            DataDirCorrupt: the file there is not such a key.
+            DataDirCorrupt: a file there is not such a key.
         """
-        path = data_dir / _KEY_FILE
-        pem = private_text(path, _new_key)
-        try:
-            key = serialization.load_pem_private_key(pem.encode(), password=None)
-        except ValueError:
-            key = None
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise DataDirCorrupt(data_dir, f"{path} is not a P-256 private key")
-        return cls(key, supabase_url)
+        private_text(data_dir / _KEY_FILE, lambda: _pem(_new_key()))
+        issuer = cls(_read(data_dir, _KEY_FILE), supabase_url, place=data_dir)
+        issuer._next = _read_if_there(data_dir, _NEXT_FILE)
+        issuer._previous = _read_if_there(data_dir, _PREVIOUS_FILE)
+        return issuer
 
     @property
     def kid(self) -> str:
-        """Identifier of the key: its RFC 7638 thumbprint."""
+        """Identifier of the key it signs with: its RFC 7638 thumbprint."""
         return self._public["kid"]
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The key set to publish."""
-        return {"keys": [dict(self._public)]}
+        """The key set to publish: the key that signs, one that is announced, and one not yet retired."""
+        others = [_public_jwk(key.public_key()) for key in (self._next, self._previous) if key is not None]
+        return {"keys": [dict(self._public), *others]}
+
+    def announce(self) -> str:
+        """Publish the next key, without signing with it yet, and return its identifier."""
+        if self._next is None:
+            self._next = _new_key()
+            self._keep(_NEXT_FILE, self._next)
+        return _public_jwk(self._next.public_key())["kid"]
+
+    def rotate(self) -> str:
+        """Sign with the announced key, go on publishing the one before, and return the identifier.
+
+        Raises:
+            ValueError: none is announced.
+        """
+        if self._next is None:
+            raise ValueError("announce the next key first: verifiers must know it before it signs")
+        self._previous, self._key, self._next = self._key, self._next, None
+        self._public = _public_jwk(self._key.public_key())
+        self._keep(_PREVIOUS_FILE, self._previous)
+        self._keep(_KEY_FILE, self._key)
+        self._keep(_NEXT_FILE, None)
+        return self.kid
+
+    def retire(self) -> None:
+        """Stop publishing the key before: what it signed is refused from now on."""
+        self._previous = None
+        self._keep(_PREVIOUS_FILE, None)
+
+    def sign(self, claims: Mapping[str, Any], *, ttl: float = DEFAULT_TTL) -> str:
+        """A token of these claims, whose issuer, audience and times are added.
+
+        Args:
+            claims: about its subject.
+            ttl: seconds until it expires; not positive signs an expired one.
+        """
+        now = int(self.clock())
+        standard = {"iss": self.issuer, "aud": AUDIENCE, "iat": now, "exp": now + int(ttl)}
+        return jwt.encode({**standard, **claims}, self._key, algorithm=ALGORITHM, headers={"kid": self.kid})
+
+    def read(self, token: str) -> dict[str, Any]:
+        """The claims of a token of ours.
+
+        Raises:
+            jwt.PyJWTError: it is none, or over.
+        """
+        kid = jwt.get_unverified_header(token).get("kid")
+        known = next((key for key in self.jwks()["keys"] if key["kid"] == kid), None)
+        if known is None:
+            raise jwt.InvalidKeyError("unrecognized JWT kid for algorithm ES256")
+        required = ["exp", "iat", "sub", "iss", "aud"]
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            jwt.PyJWK(known),
+            algorithms=[ALGORITHM],
+            audience=AUDIENCE,
+            issuer=self.issuer,
+            options={"require": required, "verify_exp": False, "verify_iat": False},
+        )
+        if float(claims["exp"]) <= self.clock():
+            raise jwt.ExpiredSignatureError("token is expired")
+        return claims
 
     def mint(
         self,
@@ -81,7 +154,7 @@ class Issuer:
         role: str = "member",
         ttl: float = DEFAULT_TTL,
     ) -> str:
-        """A signed token.
+        """A token of a user, whether or not anybody signed up as them.
 
         Args:
             user_id: whose it is.
@@ -89,26 +162,47 @@ class Issuer:
             role: the user's role there.
             ttl: seconds until it expires; not positive mints an expired one.
         """
-        now = int(self._clock())
         metadata = {} if tenant_id is None else {"tenant_id": str(tenant_id), "role": role}
-        claims: Mapping[str, Any] = {
-            "iss": self.issuer,
-            "aud": AUDIENCE,
+        claims = {
             "sub": str(user_id),
             "role": AUDIENCE,
             "app_metadata": metadata,
             "session_id": str(uuid.uuid4()),
-            "iat": now,
-            "exp": now + int(ttl),
         }
-        return jwt.encode(dict(claims), self._key, algorithm=ALGORITHM, headers={"kid": self.kid})
+        return self.sign(claims, ttl=ttl)
+
+    def _keep(self, name: str, key: Key | None) -> None:
+        if self._place is None:
+            return
+        if key is None:
+            (self._place / name).unlink(missing_ok=True)
+        else:
+            write_private(self._place / name, _pem(key))
 
 
-def _new_key() -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
+def _new_key() -> Key:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(key: Key) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
+
+
+def _read_if_there(data_dir: Path, name: str) -> Key | None:
+    return _read(data_dir, name) if (data_dir / name).exists() else None
+
+
+def _read(data_dir: Path, name: str) -> Key:
+    path = data_dir / name
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError:
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise DataDirCorrupt(data_dir, f"{path} is not a P-256 private key")
+    return key
 
 
 def _public_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:

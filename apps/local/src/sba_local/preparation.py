@@ -8,6 +8,7 @@ from sba_local.errors import StackError
 from sba_local.layout import DATABASE, Secrets
 from sba_local.postgres import EmbeddedPostgres
 from sba_local.residents import seed
+from sba_local.supabase.installing import install, install_policies
 from sba_supabase import migrate as public
 from sba_supabase.errors import MigrationError
 
@@ -24,8 +25,10 @@ async def prepare(server: EmbeddedPostgres, secrets: Secrets) -> None:
     try:
         await bootstrap(server.url(), database=DATABASE, passwords=passwords)
         await public.ensure_platform_roles(admin_url)
+        await install(admin_url, secrets.service_key)
         await internal.migrate(owner_url)
         await public.migrate(owner_url)
+        await install_policies(admin_url)
         await jobs.install(owner_url)
     except (DatabaseError, MigrationError) as error:
         raise StackError(f"the database could not be made ready: {error}") from error

@@ -1,5 +1,7 @@
 """The supervisor: engines, issuer and services, up together and down together."""
 
+from __future__ import annotations
+
 import asyncio
 import signal
 import sys
@@ -7,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sba_local import janitor
 from sba_local.directory import DirectoryLock, make_directory, throwaway_directory
@@ -23,6 +25,10 @@ from sba_local.revival import EnginePart, Part, Rules, ServicePart, keep_up, to_
 from sba_local.services import Listener, Service, program
 from sba_local.standin import StandInServer
 from sba_local.valkey import EmbeddedValkey
+
+if TYPE_CHECKING:
+    from sba_local.supabase.functions import Handler
+    from sba_local.supabase.gateway import Project
 
 _LOCK = "server.lock"
 _PATIENCE_OF_DELETION = 20.0
@@ -44,6 +50,7 @@ class Plan:
         preparation: makes the database ready, in place of `sba_local.preparation.prepare`.
         patience: seconds a service may take to get ready.
         rules: of starting a part that ended again.
+        functions: of the Supabase stand-in, by name.
     """
 
     inherited: Mapping[str, str] = field(repr=False)
@@ -54,6 +61,7 @@ class Plan:
     preparation: Preparation | None = None
     patience: float = 60.0
     rules: Rules = field(default_factory=Rules)
+    functions: Mapping[str, Handler] = field(default_factory=dict)
 
 
 def standard_services(environment: Mapping[str, str]) -> Sequence[Service]:
@@ -154,6 +162,7 @@ class Stack:
         self._exits.push_async_callback(asyncio.wait, [loading])
         postgres, valkey = await self._start_engines(ports, lock.server, throwaway=throwaway)
         await (await loading)(postgres, secrets)
+        await self._open_standin(postgres, secrets)
         self.environment = self._describe(postgres, valkey, ports, secrets)
         write_environment(self.data_dir, self.environment, admin_url=postgres.url(DATABASE))
         await self._start_services(lock.server)
@@ -188,8 +197,8 @@ class Stack:
         valkey = EmbeddedValkey(
             place / "valkey", port=ports.valkey, throwaway=throwaway, discard=False, hold=hold
         )
-        standin = StandInServer(self.issuer, port=ports.supabase)
-        await _all([self._start_engine(postgres), self._start_engine(valkey), self._start_standin(standin)])
+        self._standin = StandInServer(self.issuer, port=ports.supabase)
+        await _all([self._start_engine(postgres), self._start_engine(valkey), self._start_standin()])
         return postgres, valkey
 
     async def _start_engine(self, engine: Engine) -> None:
@@ -197,9 +206,24 @@ class Stack:
         await to_the_end(asyncio.to_thread(engine.start))
         self._engines.append(EnginePart(engine))
 
-    async def _start_standin(self, standin: StandInServer) -> None:
-        self._exits.push_async_callback(standin.stop)
-        await standin.start()
+    async def _start_standin(self) -> None:
+        self._exits.push_async_callback(self._standin.stop)
+        await self._standin.start()
+
+    async def _open_standin(self, postgres: EmbeddedPostgres, secrets: Secrets) -> None:
+        project = await to_the_end(asyncio.to_thread(self._project, postgres, secrets))
+        self._standin.open(project)
+
+    def _project(self, postgres: EmbeddedPostgres, secrets: Secrets) -> Project:
+        from sba_local.supabase.gateway import Keys, Project  # noqa: PLC0415  # half a second's work, in a thread
+        from sba_local.supabase.installing import Logins  # noqa: PLC0415  # as above
+
+        return Project(
+            logins=Logins.of(postgres.url(DATABASE), secrets.service_key),
+            keys=Keys(anon=secrets.anon_key, service=secrets.service_key),
+            files=self.data_dir / "storage",
+            functions=self._plan.functions,
+        )
 
     def _describe(
         self, postgres: EmbeddedPostgres, valkey: EmbeddedValkey, ports: Ports, secrets: Secrets

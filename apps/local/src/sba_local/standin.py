@@ -1,11 +1,13 @@
-"""A stand-in for the part of Supabase Auth that services verify tokens against. For development only."""
+"""The stand-in for a Supabase project, over HTTP on loopback. For development and tests only."""
+
+from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from typing import Any, Self
+from collections.abc import Generator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
 
@@ -13,44 +15,92 @@ from sba_local.errors import PortTaken
 from sba_local.identity import Issuer
 from sba_local.ports import LOOPBACK
 
-_Send = Callable[[dict[str, Any]], Awaitable[None]]
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from sba_local.supabase.gateway import Gateway, Project
+
 _NAME = "the Supabase stand-in"
-_DESCRIPTION = "SBA's stand-in for Supabase Auth: for development only, never expose it"
+_DESCRIPTION = "SBA's stand-in for a Supabase project: for development only, never expose it"
+_HEADER = (b"x-sba-stand-in", b"development only")
+_KEY_SET = "/auth/v1/.well-known/jwks.json"
+_HEALTH = "/auth/v1/health"
 
 
 class StandIn:
-    """ASGI app: the key set and the health of `/auth/v1`.
+    """ASGI app: the key set and the health of `/auth/v1` at once, the rest once there is a database.
 
     Args:
         issuer: whose keys it publishes.
     """
 
     def __init__(self, issuer: Issuer) -> None:
-        self._documents: Mapping[str, Mapping[str, Any]] = {
-            "/auth/v1/.well-known/jwks.json": issuer.jwks(),
-            "/auth/v1/health": {"name": "sba-local", "version": "development", "description": _DESCRIPTION},
-        }
+        self._issuer = issuer
+        self._gateway: Gateway | None = None
 
-    async def __call__(self, scope: Mapping[str, Any], _receive: object, send: _Send) -> None:
+    def open(self, project: Project) -> None:
+        """Serve REST, auth, functions and storage too.
+
+        Args:
+            project: what to serve.
+        """
+        from sba_local.supabase.gateway import Gateway  # noqa: PLC0415  # half a second's work, not needed before
+
+        self._gateway = Gateway(project, self._issuer)
+
+    async def aclose(self) -> None:
+        """Close what the services hold."""
+        if self._gateway is not None:
+            await self._gateway.aclose()
+            self._gateway = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        document = self._documents.get(scope["path"])
-        if document is None:
-            await _answer(send, 404, {"error": "not_found", "description": _DESCRIPTION})
-        elif scope["method"] not in ("GET", "HEAD"):
-            await _answer(send, 405, {"error": "method_not_allowed", "description": _DESCRIPTION})
+        sending = _marked(send)
+        document = self._document(scope["path"])
+        if document is not None:
+            await _fixed(sending, scope["method"], document)
+        elif self._gateway is not None:
+            await self._gateway(scope, receive, sending)
         else:
-            await _answer(send, 200, document)
+            message = "The stand-in has no database yet"
+            await _answer(sending, 503, {"error": "unavailable", "message": message})
+
+    def _document(self, path: str) -> Mapping[str, Any] | None:
+        if path == _KEY_SET:
+            return self._issuer.jwks()
+        if path == _HEALTH:
+            return {"name": "sba-local", "version": "development", "description": _DESCRIPTION}
+        return None
 
 
-async def _answer(send: _Send, status: int, document: Mapping[str, Any]) -> None:
+async def _fixed(send: Send, method: str, document: Mapping[str, Any]) -> None:
+    if method in ("GET", "HEAD"):
+        await _answer(send, 200, document)
+    else:
+        await _answer(send, 405, {"error": "method_not_allowed", "description": _DESCRIPTION})
+
+
+def _marked(send: Send) -> Send:
+    """Says with every answer what it comes from."""
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), _HEADER]}
+        await send(message)
+
+    return sending
+
+
+async def _answer(send: Send, status: int, document: Mapping[str, Any]) -> None:
     body = json.dumps(document).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
-        (b"x-sba-stand-in", b"development only"),
+        (b"access-control-allow-origin", b"*"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -66,8 +116,9 @@ class StandInServer:
 
     def __init__(self, issuer: Issuer, *, port: int) -> None:
         self._port = port
+        self._app = StandIn(issuer)
         config = uvicorn.Config(
-            StandIn(issuer),
+            self._app,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -101,12 +152,17 @@ class StandInServer:
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         await self._server.listening.wait()
 
+    def open(self, project: Project) -> None:
+        """Serve the whole project, now that its database is there."""
+        self._app.open(project)
+
     async def stop(self) -> None:
         """Stop listening; without effect when it is not running."""
         if self._task is not None:
             self._server.should_exit = True
             await self._task
             self._task = None
+        await self._app.aclose()
 
 
 class _Server(uvicorn.Server):

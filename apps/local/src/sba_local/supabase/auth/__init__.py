@@ -1,0 +1,1 @@
+"""Users, sessions and tokens of the stand-in, as Supabase Auth answers for them."""

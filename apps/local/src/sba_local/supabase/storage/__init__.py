@@ -1,0 +1,1 @@
+"""Buckets and objects of the stand-in, as Supabase Storage answers for them."""
