@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import socket
 import uuid
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from sba_supabase import AdminClient, Pool, ServerSettings, create_admin_client
 
@@ -21,32 +18,20 @@ ANON, SECRET = "sb_publishable_contract", "sb_" + "secret_contract"
 PASSWORD = "correct horse battery staple"
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 @contextlib.asynccontextmanager
 async def stand_in(admin_url: str, folder: Path) -> AsyncIterator[ServerSettings]:
-    """The stand-in on a free port, with its logins made in that database."""
+    """The stand-in as it ships, on a free port, with its logins made in that database."""
     from sba_local.identity import Issuer  # noqa: PLC0415 - not needed where a project is given
+    from sba_local.ports import free_port  # noqa: PLC0415 - not needed where a project is given
+    from sba_local.standin import StandInServer  # noqa: PLC0415 - not needed where a project is given
     from sba_local.supabase import gateway, installing  # noqa: PLC0415 - not needed where a project is given
 
-    listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     logins = await installing.install(admin_url, "contract")
-    served = gateway.Project(logins, gateway.Keys(ANON, SECRET), folder / "files")
-    async with gateway.Gateway(served, Issuer.load(folder, url)) as app:
-        server = _Server(
-            uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1, ws="none")
-        )
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield ServerSettings(SUPABASE_URL=url, SUPABASE_ANON_KEY=ANON, SUPABASE_SERVICE_ROLE_KEY=SECRET)
-        finally:
-            server.should_exit = True
-            await task
+    async with StandInServer(Issuer.load(folder, url), port=port) as server:
+        server.open(gateway.Project(logins, gateway.Keys(ANON, SECRET), folder / "files"))
+        yield ServerSettings(SUPABASE_URL=url, SUPABASE_ANON_KEY=ANON, SUPABASE_SERVICE_ROLE_KEY=SECRET)
 
 
 @pytest.fixture
