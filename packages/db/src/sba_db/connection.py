@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, LiteralString, TypeVar
@@ -43,7 +44,7 @@ class Answer:
     count: int
 
 
-class Connection(AsyncConnection[Row]):
+class Connection(AsyncConnection[Row], ABC):
     """A psycopg connection with a limit on every round trip.
 
     A caller's cancellation is passed on to the server, so that the connection can be used again; a server
@@ -92,8 +93,9 @@ class Connection(AsyncConnection[Row]):
             if seconds >= self.slow.threshold:
                 self.slow.note(calls[-1], seconds=seconds, rows=rows, outcome=outcome)
 
+    @abstractmethod
     async def _send(self, calls: Sequence[Call]) -> Answer:
-        raise NotImplementedError
+        """Run statements in one round trip, as `send` says."""
 
     async def wait(
         self,

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -111,6 +111,23 @@ class Guards:
             ),
             bulkhead=Bulkhead(rules.at_once, rules.waiting, max_wait=rules.max_wait, name=name),
         )
+
+
+class Declared(Generic[T]):
+    """A remote operation, declared once and called in many places.
+
+    Args:
+        name: of the operation.
+        returns: what it answers.
+        guards: the process's.
+        idempotent: it may safely run more than once.
+    """
+
+    def __init__(self, name: str, *, returns: type[T], guards: Guards, idempotent: bool = False) -> None:
+        self.name = name
+        self._returns = returns
+        self._guards = guards
+        self._idempotent = idempotent
 
 
 async def guarded(guard: Guard, attempt: Callable[[], Awaitable[T]], *, idempotent: bool) -> T:

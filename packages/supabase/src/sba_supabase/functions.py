@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic_core import to_jsonable_python
 from supabase_functions.errors import FunctionsError
 
-from sba_supabase.calls import Guards, guarded, patience_of, read, refusal
+from sba_supabase.calls import Declared, Guards, guarded, patience_of, read, refusal
 from sba_supabase.clients.client import ProjectClient
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ async def invoke(
     return await guarded(guards.of(f"functions.{name}"), attempt, idempotent=idempotent)
 
 
-class EdgeFunction(Generic[T]):
+class EdgeFunction(Declared[T]):
     """An edge function, declared once and called in many places.
 
     Args:
@@ -74,12 +74,6 @@ class EdgeFunction(Generic[T]):
         guards: the process's.
         idempotent: it may safely run more than once.
     """
-
-    def __init__(self, name: str, *, returns: type[T], guards: Guards, idempotent: bool = False) -> None:
-        self.name = name
-        self._returns = returns
-        self._guards = guards
-        self._idempotent = idempotent
 
     async def __call__(self, client: ProjectClient, arguments: Mapping[str, Any] = _NOTHING) -> T:
         """Call it with a body of these members; see `invoke`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 from postgrest.base_request_builder import RequestConfig
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from sba_resilience import retry_after_of
-from sba_supabase.calls import Guards, guarded, read, refusal
+from sba_supabase.calls import Declared, Guards, guarded, read, refusal
 from sba_supabase.clients.client import ProjectClient
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ def _refusal(response: httpx.Response) -> Exception:
     )
 
 
-class Rpc(Generic[T]):
+class Rpc(Declared[T]):
     """A function of the database, declared once and called in many places.
 
     Args:
@@ -84,12 +84,6 @@ class Rpc(Generic[T]):
         guards: the process's.
         idempotent: it may safely run more than once.
     """
-
-    def __init__(self, name: str, *, returns: type[T], guards: Guards, idempotent: bool = False) -> None:
-        self.name = name
-        self._returns = returns
-        self._guards = guards
-        self._idempotent = idempotent
 
     async def __call__(self, client: ProjectClient, arguments: Mapping[str, Any] = _NOTHING) -> T:
         """Call it; see `rpc`."""

@@ -24,9 +24,9 @@ _ARCHIVE_BROKEN: Final = (
     *BROKEN,
     tarfile.TarError,
     zipfile.BadZipFile,
-    NotImplementedError,
-    RuntimeError,
-    KeyError,
+    NotImplementedError,  # zipfile's, for a way of packing it does not know
+    RuntimeError,  # zipfile's, for a member with a password
+    KeyError,  # zipfile's, for a member that its directory names and it does not hold
 )
 _SUFFIXES: Final = (".gz", ".br", ".bz2", ".xz")
 
