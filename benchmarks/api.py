@@ -16,7 +16,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -34,6 +33,7 @@ from starlette.requests import Request as HttpRequest
 from sba_api.serve import serve
 from sba_api.settings import ApiSettings
 from sba_db import agent_runs
+from sba_local.ports import free_port
 from sba_supabase.settings import load_settings
 
 PEERS = ("fastapi", "starlette", "uvicorn", "psycopg", "psycopg-pool", "redis", "pydantic")
@@ -89,8 +89,7 @@ def serve_bare() -> None:
 @contextmanager
 def server(kind: str, on: Stage, log: Path) -> Iterator[int]:
     """A server process that answers; its port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as probe:
-        port = probe.server_port
+    port = free_port()
     command = [sys.executable, __file__, "--process", kind]
     environment = {**on.environment, "SBA_API_PORT": str(port)}
     with log.open("wb") as output:

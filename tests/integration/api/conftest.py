@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -135,13 +134,6 @@ async def keep_contract(app: FastAPI, answer: httpx.Response) -> None:
             route.response_model.model_validate_json(answer.content)
             assert answer.status_code == (route.status_code or 200)
             return
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -13,10 +13,11 @@ import psycopg
 import pytest
 
 from sba_api.settings import ApiSettings
+from sba_local.ports import free_port
 from sba_local.postgres import EmbeddedPostgres
 from sba_local.valkey import EmbeddedValkey
 from tests.fixtures import databases
-from tests.integration.api.conftest import Issuer, free_port, serving, until
+from tests.integration.api.conftest import Issuer, serving, until
 
 
 class World:

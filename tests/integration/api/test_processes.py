@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.api.conftest import free_port, until
+from sba_local.ports import free_port
+from tests.integration.api.conftest import until
 
 DEADLINE = 30
 COMMAND = Path(sys.executable).parent / "sba-api"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from sba_local.ports import free_port
 from tests.fixtures.databases import Urls
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -83,10 +83,3 @@ def wait_for(process: subprocess.Popen[bytes], url: str) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.05)
     raise AssertionError("pgbouncer lets nobody through")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

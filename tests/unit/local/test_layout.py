@@ -106,3 +106,13 @@ def test_no_stack_says_how_to_start_one(tmp_path):
 
 def test_addresses_are_on_loopback():
     assert http_url(80) == "http://127.0.0.1:80"
+
+
+def test_a_free_port_is_none_that_an_outgoing_connection_could_take():
+    assert {free_port() for _ in range(50)} <= set(range(10_000, 32_000))
+
+
+def test_a_machine_without_a_free_port_is_an_error(monkeypatch):
+    monkeypatch.setattr("sba_local.ports.is_free", lambda _port: False)
+    with pytest.raises(OSError, match="no free port"):
+        free_port()

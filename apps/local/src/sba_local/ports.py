@@ -1,8 +1,12 @@
 """Ports on the loopback address."""
 
+import secrets
 import socket
+from typing import Final
 
 LOOPBACK = "127.0.0.1"
+CHOSEN_FROM: Final = range(10_000, 32_000)
+"""Below what systems give to outgoing connections, which may take a port between the look and the use."""
 
 
 def is_free(port: int) -> bool:
@@ -17,12 +21,17 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """A port nobody listens on; another process may still be quicker to take it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
-        candidate.bind((LOOPBACK, 0))
-        port: int = candidate.getsockname()[1]
-    return port
+def free_port(*, attempts: int = 200) -> int:
+    """A port nobody listens on, at random: another server may still be quicker to take it.
+
+    Raises:
+        OSError: none found in `attempts` draws.
+    """
+    for _ in range(attempts):
+        port = secrets.choice(CHOSEN_FROM)
+        if is_free(port):
+            return port
+    raise OSError(f"no free port in {attempts} draws from {CHOSEN_FROM.start} to {CHOSEN_FROM.stop}")
 
 
 def free_range(base: int, count: int, *, attempts: int = 200) -> int:
