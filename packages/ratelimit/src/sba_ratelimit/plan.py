@@ -34,6 +34,22 @@ class Per:
     quota: Quota
     by: tuple[str, ...] = ()
 
+    def parts(self, dimensions: Mapping[str, KeyPart | None]) -> list[KeyPart] | None:
+        """Names and values of its dimensions; None when one is None, and the quota does not apply.
+
+        Raises:
+            DimensionMissing: It counts by a dimension that is not among those given.
+        """
+        parts: list[KeyPart] = []
+        for dimension in self.by:
+            if dimension not in dimensions:
+                raise DimensionMissing(self.quota.name, dimension)
+            value = dimensions[dimension]
+            if value is None:
+                return None
+            parts += (dimension, value)
+        return parts
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -56,22 +72,10 @@ class Plan:
         """
         limits = []
         for per in self.limits.get(area, ()):
-            parts = _parts(per, dimensions)
+            parts = per.parts(dimensions)
             if parts is not None:
                 limits.append(Limit.of(per.quota, "tenant", tenant, *parts))
         return limits
-
-
-def _parts(per: Per, dimensions: Mapping[str, KeyPart | None]) -> list[KeyPart] | None:
-    parts: list[KeyPart] = []
-    for dimension in per.by:
-        if dimension not in dimensions:
-            raise DimensionMissing(per.quota.name, dimension)
-        value = dimensions[dimension]
-        if value is None:
-            return None
-        parts += (dimension, value)
-    return parts
 
 
 class PlanSource(Protocol):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from sba_ratelimit.errors import DimensionMissing
 from sba_ratelimit.key import KeyPart
 from sba_ratelimit.limit import Limit
 from sba_ratelimit.plan import Per
@@ -160,7 +159,7 @@ class RouteLimits:
             return []
         known = method if method in _METHODS else "OTHER"
         whose = {"method": known, "route": pattern, **self._who(scope)}
-        return [limit for per in quotas if (limit := _limit(per, whose)) is not None]
+        return [Limit.of(per.quota, *key) for per in quotas if (key := per.parts(whose)) is not None]
 
 
 def _check_apart(pattern: str, quotas: Sequence[Per]) -> None:
@@ -168,18 +167,6 @@ def _check_apart(pattern: str, quotas: Sequence[Per]) -> None:
         raise ValueError(f"a quota of {pattern!r} counts by nothing")
     if len({(per.quota.name, per.by) for per in quotas}) != len(quotas):
         raise ValueError(f"two quotas of {pattern!r} have the same name and dimensions")
-
-
-def _limit(per: Per, whose: Mapping[str, KeyPart | None]) -> Limit | None:
-    key: list[KeyPart] = []
-    for dimension in per.by:
-        if dimension not in whose:
-            raise DimensionMissing(per.quota.name, dimension)
-        value = whose[dimension]
-        if value is None:
-            return None
-        key += (dimension, value)
-    return Limit.of(per.quota, *key)
 
 
 def route_path(scope: Mapping[str, Any]) -> str:
