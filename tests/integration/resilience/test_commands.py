@@ -8,6 +8,7 @@ import pytest
 
 from sba_resilience import Deadline, DeadlineExceeded
 from sba_resilience.redis import RedisClient, RedisCommandError, RedisSettings, RedisUnavailable, open_redis
+from sba_resilience.redis.lane import SLICE
 from tests.integration.resilience.faults import Server
 
 
@@ -36,14 +37,14 @@ async def test_commands_of_one_turn_run_in_the_order_they_were_issued(redis: Red
     assert await redis.execute("LRANGE", "order", 0, -1) == [str(n).encode() for n in range(200)]
 
 
-async def test_commands_of_one_turn_leave_in_one_write(redis: RedisClient) -> None:
+async def test_commands_of_one_turn_leave_in_a_few_writes(redis: RedisClient) -> None:
     async def crowd() -> None:
         await asyncio.gather(*(redis.execute("PING") for _ in range(50)))
 
     await crowd()
     before = await commands_served(redis)
     await crowd()
-    assert await commands_served(redis) - before <= 4
+    assert await commands_served(redis) - before <= 50 / SLICE + 3
 
 
 async def test_one_connection_carries_every_caller(redis: RedisClient) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from sba_resilience.errors import RedisCommandError, RedisUnavailable
 from sba_resilience.redis.cluster_streams import ClusterStreamReader
@@ -189,6 +189,7 @@ class ClusterClient:
         return keys
 
     async def _follow(self, redirect: Redirect, words: tuple[Word, ...], *, since: float) -> Reply:
+        sending: Awaitable[Reply]
         if redirect.asking:
             sending = self._nodes.joined(redirect.address).run_asking(words, since=since)
         else:

@@ -16,6 +16,7 @@ from sba_telemetry import tally
 LATE = 0.005  # seconds a timer may be late before the event loop counts as stalled
 DRAIN = 0.001  # seconds in which the loop reads what has already arrived
 GRACE = 0.01  # seconds for a round trip after a stall: the command may have left only now
+SLICE = 16  # commands a write takes: the server works on one slice while the next is put together
 NOT_READY = frozenset(
     {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "OOM", "MISCONF", "NOREPLICAS", "READONLY"}
 )
@@ -43,14 +44,15 @@ class Lane(asyncio.Protocol):
     """A connection whose replies are matched to callers by order alone.
 
     The first command after a quiet turn is written at once; while several callers are at work, the
-    commands of one event-loop turn leave in one write. A caller that goes away leaves its place in the
-    order behind, so nobody else ever sees its reply. When the oldest command is overdue the connection
-    is dropped and everyone waiting on it is told.
+    commands of one event-loop turn leave in slices, so that the server works on one while the next is
+    put together. A caller that goes away leaves its place in the order behind, so nobody else ever sees
+    its reply. When the oldest slice is overdue and no reply comes, the connection is dropped and everyone
+    waiting on it is told.
 
     Args:
         writer: A greeted connection; the lane owns it from here.
         owner: Told about replies and the end.
-        timeout: Seconds until the oldest unanswered command ends the lane.
+        timeout: Seconds from a write until a command of it that is not answered ends the lane.
 
     Attributes:
         closed: Takes no more commands.
@@ -60,32 +62,38 @@ class Lane(asyncio.Protocol):
     __slots__ = (
         "_alone",
         "_buffer",
+        "_flushing",
+        "_issued",
+        "_limits",
         "_loop",
         "_owner",
         "_reader",
         "_retiring",
         "_timeout",
         "_timer",
+        "_transport",
         "_waiting",
-        "_writer",
         "closed",
         "server",
     )
 
     def __init__(self, writer: asyncio.StreamWriter, owner: Owner, *, timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._writer = writer
+        self._transport = writer.transport
         self._owner = owner
         self._timeout = timeout
         self._reader = hiredis.Reader(replyError=self._error, notEnoughData=_INCOMPLETE)
-        self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
+        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._issued = 0
+        self._limits: deque[tuple[int, float]] = deque()  # issued by a write, and its limit
         self._buffer: list[bytes] = []
         self._alone = True
+        self._flushing = False
         self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
         self.server: str | None = None
-        writer.transport.set_protocol(self)
+        self._transport.set_protocol(self)
 
     def send(self, packed: bytes) -> asyncio.Future[Reply]:
         """Send one packed command.
@@ -103,18 +111,18 @@ class Lane(asyncio.Protocol):
         if self.closed:
             reply.set_exception(RedisUnavailable("lost"))
             return reply
-        deadline = loop.time() + self._timeout
         _commands.count += 1
-        if self._alone and not self._waiting:
-            _writes.count += 1
-            self._writer.transport.write(packed)
-        else:
-            if not self._buffer:
-                loop.call_soon(self._flush)
-            self._buffer.append(packed)
-        self._waiting.append((reply, deadline))
-        if self._timer is None:
-            self._timer = loop.call_at(deadline, self._check)
+        self._issued += 1
+        self._waiting.append(reply)
+        if self._alone and len(self._waiting) == 1:
+            self._write(packed)
+            return reply
+        self._buffer.append(packed)
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush)
+        elif len(self._buffer) >= SLICE:
+            self._write_buffer()
         return reply
 
     def fail(self, reason: str) -> None:
@@ -124,18 +132,19 @@ class Lane(asyncio.Protocol):
         self.closed = True
         waiting, self._waiting = self._waiting, deque()
         self._buffer.clear()
+        self._limits.clear()
         self._disarm()
-        self._writer.transport.abort()
+        self._transport.abort()
         self._owner.lane_lost(self, failed=bool(waiting))
         _failures.cell({"reason": reason}).count += len(waiting)
-        for reply, _ in waiting:
+        for reply in waiting:
             if not reply.done():
                 reply.set_exception(RedisUnavailable(reason))
 
     def forked(self) -> None:
         """Leave the connection to the parent process."""
         self.closed = True
-        if (descriptor := self._writer.get_extra_info("socket").fileno()) >= 0:
+        if (descriptor := self._transport.get_extra_info("socket").fileno()) >= 0:
             lead_nowhere(descriptor)
 
     def retire(self) -> None:
@@ -152,6 +161,7 @@ class Lane(asyncio.Protocol):
         except (hiredis.HiredisError, IndexError):
             self.fail("lost")
             return
+        self._forget_limits()
         self._owner.lane_answered(self)
         if self._retiring:
             self._retire()
@@ -161,7 +171,7 @@ class Lane(asyncio.Protocol):
         self.fail("lost")
 
     def _settle(self, reply: Reply) -> None:
-        waiter, _ = self._waiting.popleft()
+        waiter = self._waiting.popleft()
         if waiter.done():
             return
         if isinstance(reply, Exception):
@@ -182,26 +192,47 @@ class Lane(asyncio.Protocol):
             self.fail("lost")
 
     def _flush(self) -> None:
-        self._alone = len(self._buffer) <= 1
+        self._flushing = False
+        self._alone = len(self._waiting) <= 1
         if self._buffer:
-            _writes.count += 1
-            self._writer.transport.write(b"".join(self._buffer))
-            self._buffer.clear()
+            self._write_buffer()
+
+    def _write_buffer(self) -> None:
+        self._write(b"".join(self._buffer))
+        self._buffer.clear()
+
+    def _write(self, packed: bytes) -> None:
+        """Send what was issued up to now; its time begins."""
+        _writes.count += 1
+        self._transport.write(packed)
+        overdue = self._loop.time() + self._timeout
+        self._limits.append((self._issued, overdue))
+        if self._timer is None:
+            self._timer = self._loop.call_at(overdue, self._check)
+
+    @property
+    def _answered(self) -> int:
+        return self._issued - len(self._waiting)
+
+    def _forget_limits(self) -> None:
+        limits, answered = self._limits, self._answered
+        while limits and limits[0][0] <= answered:
+            limits.popleft()
 
     def _check(self) -> None:
         self._timer = None
-        if not self._waiting:
+        if not self._limits:
             return
-        oldest, deadline = self._waiting[0]
-        late = self._loop.time() - deadline
+        _, overdue = self._limits[0]
+        late = self._loop.time() - overdue
         if late < 0:
-            self._timer = self._loop.call_at(deadline, self._check)
+            self._timer = self._loop.call_at(overdue, self._check)
             return
         grace = min(self._timeout, GRACE) if late > LATE else DRAIN
-        self._timer = self._loop.call_later(grace, self._expire, oldest)
+        self._timer = self._loop.call_later(grace, self._expire, self._answered)
 
-    def _expire(self, oldest: asyncio.Future[Reply]) -> None:
-        if self._waiting and self._waiting[0][0] is oldest:
+    def _expire(self, answered: int) -> None:
+        if self._limits and self._answered == answered:
             self.fail("timeout")
         else:
             self._check()

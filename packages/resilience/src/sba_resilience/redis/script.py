@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from sba_resilience.errors import RedisCommandError
@@ -21,7 +21,7 @@ class Executor(Protocol):
 class Runner(Protocol):
     """What runs a command that is known to suit a shared connection."""
 
-    async def run(self, words: tuple[Word, ...], *, since: float | None = None) -> Reply:
+    def run(self, words: tuple[Word, ...], *, since: float | None = None) -> Awaitable[Reply]:
         """Run one command and give its reply.
 
         Args:

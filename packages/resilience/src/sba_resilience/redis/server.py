@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -131,17 +131,17 @@ class ServerClient:
         check(args)
         return await self.run(args)
 
-    async def run(self, words: tuple[Word, ...], *, since: float | None = None) -> Reply:
+    def run(self, words: tuple[Word, ...], *, since: float | None = None) -> Awaitable[Reply]:
         """Run one command that is known to suit a shared connection, as `execute` does.
 
         Args:
             words: The command.
             since: When its time limit began, in seconds of the event loop; now by default.
         """
-        lane, deadline = self._lane, Deadline.current()
-        if lane is None or since is not None or self._is_short(deadline):
-            return await self._run_limited(pack(words), since)
-        return await lane.send(pack(words))
+        lane = self._lane
+        if lane is None or since is not None or self._is_short(Deadline.current()):
+            return self._run_limited(pack(words), since)
+        return lane.send(pack(words))
 
     async def ping(self) -> None:
         """See that the server answers.
