@@ -64,6 +64,14 @@ async def test_commands_of_one_turn_reach_each_primary_together(redis: RedisClie
     assert await redis.execute("GET", KEYS[0]) == b"20"
 
 
+async def test_commands_sent_ahead_reach_their_primaries(redis: RedisClient) -> None:
+    assert redis.command_timeout > 0
+    replies = [redis.send("SET", key, n) for n, key in enumerate(KEYS)]
+    assert set(await asyncio.gather(*replies)) == {b"OK"}
+    found = [redis.send("GET", key) for key in KEYS]
+    assert await asyncio.gather(*found) == [str(n).encode() for n in range(len(KEYS))]
+
+
 async def test_nothing_secret_is_shown(redis: RedisClient, cluster: Cluster) -> None:
     assert redis.address == cluster.url.partition("@")[2]
     assert PASSWORD not in f"{redis!r}"

@@ -7,9 +7,16 @@ import asyncio
 import pytest
 
 from sba_resilience import Deadline, DeadlineExceeded
-from sba_resilience.redis import RedisClient, RedisCommandError, RedisSettings, RedisUnavailable, open_redis
+from sba_resilience.redis import (
+    RedisClient,
+    RedisCommandError,
+    RedisSettings,
+    RedisUnavailable,
+    UnshareableCommand,
+    open_redis,
+)
 from sba_resilience.redis.lane import SLICE
-from tests.integration.resilience.faults import Server
+from tests.integration.resilience.faults import Server, eventually
 
 
 async def commands_served(redis: RedisClient) -> int:
@@ -146,3 +153,26 @@ async def test_a_database_in_the_url_is_selected(redis_url: str) -> None:
         info = (await redis.execute("CLIENT", "INFO")).decode()
         assert " db=3 " in info
         assert redis.address.endswith("/3")
+
+
+async def test_a_command_sent_ahead_answers_later_whatever_the_callers_deadline(redis: RedisClient) -> None:
+    async with Deadline.after(5.0) as deadline:
+        replies = [redis.send("INCR", "n") for _ in range(3)]
+        assert deadline.remaining() > 0
+    assert [await reply for reply in replies] == [1, 2, 3]
+
+
+async def test_a_command_sent_before_there_is_a_connection_waits_for_it(server: Server) -> None:
+    server.kill()
+    async with open_redis(RedisSettings(server.url)) as redis:
+        with pytest.raises(RedisUnavailable):
+            await redis.send("PING")
+        server.start()
+        await eventually(lambda: redis.state == "closed")
+        assert await redis.send("PING") == b"PONG"
+        assert redis.command_timeout == RedisSettings(server.url).command_timeout
+
+
+async def test_a_command_that_cannot_be_shared_is_not_sent_ahead(redis: RedisClient) -> None:
+    with pytest.raises(UnshareableCommand):
+        redis.send("MULTI")

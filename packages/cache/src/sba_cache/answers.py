@@ -106,7 +106,7 @@ class Answers:
     def _serves(self, asked: Question, entry: Entry, loader: Loader, *, from_redis: bool = False) -> bool:
         """Whether an entry is the answer, refreshing it in the background when its time has come."""
         now, meter = self._clock(), asked.meter
-        if now < min(entry.held_until, entry.fresh_until + asked.policy.fail_safe):
+        if now < entry.held_until and now < entry.fresh_until + asked.policy.fail_safe:
             meter.failsafe.count += 1
             return True
         if now >= entry.fresh_until + asked.policy.stale:

@@ -18,10 +18,9 @@ from sba_cache.decorator import cached_by
 from sba_cache.key import CacheKey, TenantId, check_tags, version_key
 from sba_cache.lease import Leases, Names
 from sba_cache.loads import Loads
-from sba_cache.local import Kind, Local
+from sba_cache.local import Local, kind_of
 from sba_cache.policy import CacheSettings, Policy
 from sba_cache.reading import Question, Reader
-from sba_cache.record import codec_of
 from sba_cache.versions import Versions
 from sba_cache.warm import Warmed, warm_all
 from sba_resilience.errors import RedisError
@@ -383,10 +382,12 @@ class Cache:
     ) -> Question:
         if isinstance(ttl, int | float) and not 0 < ttl < math.inf:
             raise ValueError("ttl is above 0")
-        check_tags(tags)
-        kind = Kind(type_, tags, codec_of(type_))
+        try:
+            kind = kind_of(type_, tags)
+        except TypeError:
+            check_tags(tags)
+            raise
         return Question(key, kind, self._names(key, tags), ttl, policy)
 
     def _names(self, key: CacheKey, tags: tuple[str, ...]) -> Names:
-        scope, digest = self._coherence.scope(key, tags), key.digest
-        return Names(scope.value_prefix + digest, scope.lease_prefix + digest, scope)
+        return Names(self._coherence.scope(key, tags), key.digest)

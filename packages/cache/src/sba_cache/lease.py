@@ -21,11 +21,20 @@ _SCRIPTS: Final = files("sba_cache") / "scripts"
 
 
 class Names(NamedTuple):
-    """Where a value and the lease of its load are stored, and what it depends on."""
+    """Where a value and the lease of its load are stored, and what the value depends on."""
 
-    value: str
-    lease: str
     scope: Scope
+    digest: str
+
+    @property
+    def value(self) -> str:
+        """Of the value."""
+        return self.scope.value_prefix + self.digest
+
+    @property
+    def lease(self) -> str:
+        """Of the lease."""
+        return self.scope.lease_prefix + self.digest
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -249,7 +249,8 @@ def forbid_loop(key: CacheKey) -> None:
     Raises:
         LoadsItself: It would wait for ever.
     """
-    if any(load.key == key and not load.ended for load in _under_way.get()):
+    under_way = _under_way.get()
+    if under_way and any(load.key == key and not load.ended for load in under_way):
         raise LoadsItself(key.namespace)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import cachebox
@@ -12,8 +13,8 @@ import cachebox
 from sba_cache import metrics
 from sba_cache.coherence import Mark
 from sba_cache.footprint import footprint
-from sba_cache.key import CacheKey
-from sba_cache.record import Codec, Record
+from sba_cache.key import CacheKey, check_tags
+from sba_cache.record import Codec, Record, codec_of
 from sba_telemetry.metrics import Cell
 
 OVERHEAD: Final = 1024
@@ -33,6 +34,18 @@ class Kind(NamedTuple):
     def fits(self, entry: Entry) -> bool:
         """Whether an entry was read as this."""
         return entry.tags == self.tags and (entry.type is self.type or bool(entry.type == self.type))
+
+
+@lru_cache(maxsize=4096)
+def kind_of(type_: Any, tags: tuple[str, ...]) -> Kind:  # noqa: ANN401 - any type has its codec
+    """How values of a type and with these tags are read, made once.
+
+    Raises:
+        NotCacheable: msgspec cannot encode the type.
+        TypeError: The tags are no tuple of texts, or the type cannot be told from others.
+    """
+    check_tags(tags)
+    return Kind(type_, tags, codec_of(type_))
 
 
 class Entry:
@@ -119,10 +132,15 @@ class Local:
     Args:
         most_bytes: Room for keys, encoded values and the objects that callers share; 0 keeps nothing.
         most_entries: Values kept.
+
+    Attributes:
+        keeps: Whether anything may be put here.
+        get: The entry of a key, if there is one.
     """
 
     def __init__(self, most_bytes: int, most_entries: int) -> None:
-        self._most_entries = most_entries if most_bytes else 0
+        self._most_entries = most_entries
+        self.keeps = most_bytes > 0 and most_entries > 0
         self._largest = most_bytes // _LARGEST
         self._entries: cachebox.LRUCache[CacheKey, Entry] = cachebox.LRUCache(
             max(1, most_bytes), getsizeof=lambda _, entry: entry.size
@@ -131,14 +149,9 @@ class Local:
         self._changes = 0
         self.get: Callable[[CacheKey], Entry | None] = self._entries.get
 
-    @property
-    def keeps(self) -> bool:
-        """Whether anything is ever kept."""
-        return self._most_entries > 0
-
     def put(self, key: CacheKey, entry: Entry) -> None:
         """Keep an entry, dropping others that make room for it."""
-        size = entry.weigh(key) if self._most_entries else None
+        size = entry.weigh(key) if self.keeps else None
         if size is None or size > self._largest:
             self.drop(key)
             return

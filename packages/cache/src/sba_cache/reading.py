@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from sba_cache.adaptive import Adaptive
 from sba_cache.coherence import Coherence, Mark, Scope
+from sba_cache.gathering import Gathering, stamp_of
 from sba_cache.key import CacheKey
 from sba_cache.lease import Names
 from sba_cache.local import Entry, Kind, Local
 from sba_cache.metrics import Meter
 from sba_cache.policy import Policy
-from sba_cache.record import HEAD_BYTES, VERSION_BYTES, Codec, Foreign, Record
+from sba_cache.record import HEAD_BYTES, Codec, Foreign, Record
 from sba_cache.versions import Versions
 from sba_resilience.redis import RedisClient
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is asked, and how an answer may be found and kept.
 
     Attributes:
@@ -52,8 +51,7 @@ class Question:
         return self.names.scope.meter
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What was stored.
 
     Attributes:
@@ -98,6 +96,7 @@ class Reader:
         self._redis = redis
         self._coherence = coherence
         self._versions = versions
+        self._gathering = Gathering(redis, coherence=coherence, versions=versions, now=now)
         self._local = local
         self._clock = clock
         self._now = now
@@ -108,20 +107,15 @@ class Reader:
         Raises:
             RedisError: They cannot be read, or an invalidation is still owed.
         """
-        scope = asked.scope
-        while True:
-            await self._versions.settle(scope)
-            mark = self._coherence.mark(scope)
-            reply: list[bytes | None] = await self._redis.execute(
-                "MGET", *scope.version_keys, asked.names.value
-            )
-            if not self._versions.owes(scope):
-                break
-        versions, stored = reply[:-1], reply[-1]
-        if (stamp := _stamp_of(versions)) is None:
-            stamp = await self._versions.first(scope, versions)
-            return Found(None, None, head_of(stored), stamp, mark, "miss")
-        return self.found(asked, stored, stamp, mark, await self.server_now())
+        scope, name = asked.names.scope, asked.names.value
+        while (answer := await self._gathering.read(scope, name)) is None:
+            pass
+        present, stored = answer
+        if present.stamp is None:
+            stamp = await self._versions.first(asked.scope, present.versions)
+            return Found(None, None, head_of(stored), stamp, present.mark, "miss")
+        now = await self.server_now() if present.now is None else present.now
+        return self.found(asked, stored, present.stamp, present.mark, now)
 
     async def current(self, asked: Question, stamp: bytes) -> bool:
         """Whether the versions are still these.
@@ -131,31 +125,32 @@ class Reader:
         """
         await self._versions.settle(asked.scope)
         versions: list[bytes | None] = await self._redis.execute("MGET", *asked.scope.version_keys)
-        return _stamp_of(versions) == stamp and not self._versions.owes(asked.scope)
+        return stamp_of(versions) == stamp and not self._versions.owes(asked.scope)
 
     def found(self, asked: Question, stored: bytes | None, stamp: bytes, mark: Mark, now: float) -> Found:
         """What stored bytes are under the present versions; a value of these is kept in the process."""
         if not stored:
             return Found(None, None, b"", stamp, mark, "miss")
-        seen = head_of(stored)
+        codec = asked.kind.codec
         try:
-            record = asked.codec.open(stored)
+            record = codec.open(stored)
             if record.stamp != stamp:
-                return Found(None, record, seen, stamp, mark, "invalidated")
-            value = asked.codec.decode(record.payload)
+                return Found(None, record, record.head, stamp, mark, "invalidated")
+            value = codec.decode(record.payload)
         except Foreign:
-            return Found(None, None, seen, stamp, mark, "foreign")
+            return Found(None, None, head_of(stored), stamp, mark, "foreign")
         entry = self.keep(asked, record, value, mark, now)
-        return Found(entry, record, seen, stamp, mark, "miss")
+        return Found(entry, record, record.head, stamp, mark, "miss")
 
     def keep(self, asked: Question, record: Record, value: Any, mark: Mark, now: float) -> Entry:  # noqa: ANN401 - any value has its type
         """Keep a value in the process for as long as its mark holds."""
         entry = Entry(asked.kind, record, value, mark)
         entry.age_to(self._clock() + min(record.expires_at - now, record.ttl), asked.policy.early)
-        known = self._local.get(asked.key)
-        if known is not None and known.record.head == record.head:
-            entry.follow(known)
-        self._local.put(asked.key, entry)
+        if self._local.keeps:
+            known = self._local.get(asked.key)
+            if known is not None and known.record.head == record.head:
+                entry.follow(known)
+            self._local.put(asked.key, entry)
         return entry
 
     async def server_now(self) -> float:
@@ -178,9 +173,3 @@ class Reader:
 def head_of(stored: bytes | None) -> bytes:
     """What tells one stored value of a key from the next."""
     return (stored or b"")[:HEAD_BYTES]
-
-
-def _stamp_of(versions: Sequence[bytes | None]) -> bytes | None:
-    """The versions one after the other, unless one is gone or damaged."""
-    whole = [version for version in versions if version is not None and len(version) == VERSION_BYTES]
-    return b"".join(whole) if len(whole) == len(versions) else None

@@ -8,7 +8,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ ZSTD: Final = 1
 _PREFIX: Final = len(MAGIC) + SCHEMA_BYTES
 _CHECK: Final = struct.Struct(">I")
 _FACTS: Final = struct.Struct(f">BBdff{State.SIZE}s")
+_WHOLE: Final = struct.Struct(_CHECK.format + _FACTS.format.lstrip(">"))
 _FACTS_AT: Final = _PREFIX + _CHECK.size
 HEAD_BYTES: Final = _FACTS_AT + _FACTS.size
 NO_STATE: Final = bytes(State.SIZE)
@@ -36,8 +37,7 @@ class Foreign(Exception):
     """Stored bytes that are not a value of this schema."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A stored value with what is known about it.
 
     Attributes:
@@ -158,14 +158,17 @@ class Codec(Generic[T]):
         """
         if not stored.startswith(self._prefix) or len(stored) < HEAD_BYTES:
             raise Foreign
-        flags, versions, stored_at, ttl, seconds, state = _FACTS.unpack_from(stored, _FACTS_AT)
-        body = HEAD_BYTES + versions * VERSION_BYTES
-        if not _intact(stored, body) or flags > ZSTD or not math.isfinite(stored_at + ttl + seconds):
+        check, flags, versions, stored_at, ttl, seconds, state = _WHOLE.unpack_from(stored, _PREFIX)
+        head, body = stored[:HEAD_BYTES], HEAD_BYTES + versions * VERSION_BYTES
+        kept = memoryview(stored)[body:]
+        if zlib.crc32(kept, zlib.crc32(head[_FACTS_AT:])) != check:
             raise Foreign
-        payload = decompressed(stored[body:]) if flags & ZSTD else memoryview(stored)[body:]
+        if flags > ZSTD or not math.isfinite(stored_at + ttl + seconds):
+            raise Foreign
+        payload = decompressed(kept) if flags else kept
         if payload is None:
             raise Foreign
-        return Record(stored[:HEAD_BYTES], stored[HEAD_BYTES:body], payload, stored_at, ttl, seconds, state)
+        return Record(head, stored[HEAD_BYTES:body], payload, stored_at, ttl, seconds, state)
 
     def decode(self, payload: bytes | memoryview) -> T:
         """The value, validated.
@@ -187,11 +190,6 @@ class Codec(Generic[T]):
 def codec_of(type_: Any) -> Codec[Any]:  # noqa: ANN401 - any type has its codec
     """The codec of a type, made once."""
     return Codec(type_)
-
-
-def _intact(stored: bytes, body: int) -> bool:
-    facts = zlib.crc32(stored[_FACTS_AT:HEAD_BYTES])
-    return _CHECK.pack(zlib.crc32(memoryview(stored)[body:], facts)) == stored[_PREFIX:_FACTS_AT]
 
 
 def _schema_id(type_: Any) -> bytes:  # noqa: ANN401 - any type has a schema

@@ -82,6 +82,11 @@ class Versions:
         pairs = zip(scope.version_keys, versions, strict=True)
         return b"".join(await asyncio.gather(*(self._settled(name, version) for name, version in pairs)))
 
+    @property
+    def owing(self) -> bool:
+        """Whether any invalidation is still to be acknowledged, as far as is known."""
+        return bool(self._owed)
+
     def owes(self, scope: Scope) -> bool:
         """Whether an invalidation of these values is still to be acknowledged."""
         self._look()

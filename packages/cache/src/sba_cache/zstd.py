@@ -19,7 +19,7 @@ def compressed(payload: bytes, level: int) -> bytes:
     return _compressor(level).compress(payload)
 
 
-def decompressed(frame: bytes) -> bytes | None:
+def decompressed(frame: bytes | memoryview) -> bytes | None:
     """What was compressed; None for bytes that are no frame, say no size or claim too large a one."""
     if not INSTALLED:  # pragma: no cover - the extra is not installed
         return None

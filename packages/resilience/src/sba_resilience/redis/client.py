@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -39,6 +40,10 @@ class RedisClient(Protocol):
         another one answers, and is the last known one in between. On a cluster it is all primaries'.
         """
 
+    @property
+    def command_timeout(self) -> float:
+        """Seconds within which every command answers."""
+
     async def execute(self, *args: Word) -> Reply:
         """Run one command.
 
@@ -52,6 +57,20 @@ class RedisClient(Protocol):
             RedisUnavailable: No usable answer within the time limit; the command may have run.
             RedisCommandError: The server refused the command.
             DeadlineExceeded: The current deadline passed first.
+            UnshareableCommand: It would upset everyone else on the connection; it was not sent.
+            WrongEventLoop: The client was opened in another one.
+        """
+
+    def send(self, *args: Word) -> asyncio.Future[Reply]:
+        """Send one command now, for several callers at once: the current deadline does not count.
+
+        Args:
+            *args: Its words, as of `execute`.
+
+        Returns:
+            What `execute` gives or raises, when it comes.
+
+        Raises:
             UnshareableCommand: It would upset everyone else on the connection; it was not sent.
             WrongEventLoop: The client was opened in another one.
         """

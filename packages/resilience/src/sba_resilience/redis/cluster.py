@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from sba_resilience.errors import RedisCommandError, RedisUnavailable
+from sba_resilience.redis.background import in_background
 from sba_resilience.redis.cluster_streams import ClusterStreamReader
 from sba_resilience.redis.cluster_watch import ClusterBus
 from sba_resilience.redis.forks import tell_of_fork
@@ -44,6 +45,7 @@ class ClusterClient:
     """
 
     def __init__(self, settings: RedisSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
         self._nodes = Nodes(settings, clock=clock)
         self._watches = ClusterBus(self._nodes, clock=clock)
         tell_of_fork(self)
@@ -69,6 +71,11 @@ class ClusterClient:
         """Which processes are the primaries, as far as known: other when one is restarted or replaced."""
         return ",".join(sorted(node.server_id for node in self._nodes.primaries if node.server_id)) or None
 
+    @property
+    def command_timeout(self) -> float:
+        """Seconds within which every command answers."""
+        return self._settings.command_timeout
+
     async def execute(self, *args: Word) -> Reply:
         """Run one command on the primary of its keys.
 
@@ -88,6 +95,21 @@ class ClusterClient:
         """
         check(args)
         return await self.run(args)
+
+    def send(self, *args: Word) -> asyncio.Future[Reply]:
+        """Send one command now, for several callers at once: the current deadline does not count.
+
+        Args:
+            *args: Its words, as of `execute`.
+
+        Returns:
+            What `execute` gives or raises, when it comes.
+
+        Raises:
+            UnshareableCommand: It would upset everyone else on a connection; it was not sent.
+        """
+        check(args)
+        return in_background(self.run(args))
 
     async def run(self, words: tuple[Word, ...], *, since: float | None = None) -> Reply:
         """Run one command that is known to suit a shared connection, as `execute` does.

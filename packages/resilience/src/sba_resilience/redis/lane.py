@@ -16,6 +16,7 @@ from sba_telemetry import tally
 LATE = 0.005  # seconds a timer may be late before the event loop counts as stalled
 DRAIN = 0.001  # seconds in which the loop reads what has already arrived
 GRACE = 0.01  # seconds for a round trip after a stall: the command may have left only now
+INBOX = 64 * 1024  # bytes taken from the socket at once
 SLICE = 16  # commands a write takes: the server works on one slice while the next is put together
 NOT_READY = frozenset(
     {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "OOM", "MISCONF", "NOREPLICAS", "READONLY"}
@@ -40,7 +41,7 @@ class Owner(Protocol):
         """The lane takes no more commands; `failed` when the server owed it replies."""
 
 
-class Lane(asyncio.Protocol):
+class Lane(asyncio.BufferedProtocol):
     """A connection whose replies are matched to callers by order alone.
 
     The first command after a quiet turn is written at once; while several callers are at work, the
@@ -63,6 +64,7 @@ class Lane(asyncio.Protocol):
         "_alone",
         "_buffer",
         "_flushing",
+        "_inbox",
         "_issued",
         "_limits",
         "_loop",
@@ -82,6 +84,7 @@ class Lane(asyncio.Protocol):
         self._transport = writer.transport
         self._owner = owner
         self._timeout = timeout
+        self._inbox = memoryview(bytearray(INBOX))
         self._reader = hiredis.Reader(replyError=self._error, notEnoughData=_INCOMPLETE)
         self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._issued = 0
@@ -152,10 +155,14 @@ class Lane(asyncio.Protocol):
         self._retiring = True
         self._retire()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio hands it in
+        """Where the event loop puts what arrives."""
+        return self._inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand each complete reply to the caller whose turn it is."""
         try:
-            self._reader.feed(data)
+            self._reader.feed(self._inbox[:nbytes])  # type: ignore[arg-type]  # it takes any buffer
             while (reply := self._reader.gets()) is not _INCOMPLETE:
                 self._settle(reply)
         except (hiredis.HiredisError, IndexError):

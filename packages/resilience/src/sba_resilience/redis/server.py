@@ -112,6 +112,11 @@ class ServerClient:
         """Which server process commands go to, as far as known: other after a restart or a failover."""
         return self._server_id
 
+    @property
+    def command_timeout(self) -> float:
+        """Seconds within which every command answers."""
+        return self._settings.command_timeout
+
     async def execute(self, *args: Word) -> Reply:
         """Run one command.
 
@@ -130,6 +135,24 @@ class ServerClient:
         """
         check(args)
         return await self.run(args)
+
+    def send(self, *args: Word) -> asyncio.Future[Reply]:
+        """Send one command now, for several callers at once: the current deadline does not count.
+
+        Args:
+            *args: Its words, as of `execute`.
+
+        Returns:
+            What `execute` gives or raises, when it comes.
+
+        Raises:
+            UnshareableCommand: It would upset everyone else on the connection; it was not sent.
+            WrongEventLoop: The client was opened in another one.
+        """
+        check(args)
+        if self._lane is not None:
+            return self._lane.send(pack(args))
+        return in_background(self._run_limited(pack(args), None))
 
     def run(self, words: tuple[Word, ...], *, since: float | None = None) -> Awaitable[Reply]:
         """Run one command that is known to suit a shared connection, as `execute` does.
