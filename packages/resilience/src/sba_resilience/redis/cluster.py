@@ -97,17 +97,7 @@ class ClusterClient:
         return await self.run(args)
 
     def send(self, *args: Word) -> asyncio.Future[Reply]:
-        """Send one command now, for several callers at once: the current deadline does not count.
-
-        Args:
-            *args: Its words, as of `execute`.
-
-        Returns:
-            What `execute` gives or raises, when it comes.
-
-        Raises:
-            UnshareableCommand: It would upset everyone else on a connection; it was not sent.
-        """
+        """Send one command now, for several callers at once, as `RedisClient.send` says."""
         check(args)
         return in_background(self.run(args))
 

@@ -118,37 +118,12 @@ class ServerClient:
         return self._settings.command_timeout
 
     async def execute(self, *args: Word) -> Reply:
-        """Run one command.
-
-        Args:
-            *args: Its words; text is sent as UTF-8.
-
-        Returns:
-            The RESP2 reply: bytes, int, None or a list of these.
-
-        Raises:
-            RedisUnavailable: No usable answer within the time limit; the command may have run.
-            RedisCommandError: The server refused the command.
-            DeadlineExceeded: The current deadline passed first.
-            UnshareableCommand: It would upset everyone else on the connection; it was not sent.
-            WrongEventLoop: The client was opened in another one.
-        """
+        """Run one command, as `RedisClient.execute` says."""
         check(args)
         return await self.run(args)
 
     def send(self, *args: Word) -> asyncio.Future[Reply]:
-        """Send one command now, for several callers at once: the current deadline does not count.
-
-        Args:
-            *args: Its words, as of `execute`.
-
-        Returns:
-            What `execute` gives or raises, when it comes.
-
-        Raises:
-            UnshareableCommand: It would upset everyone else on the connection; it was not sent.
-            WrongEventLoop: The client was opened in another one.
-        """
+        """Send one command now, for several callers at once, as `RedisClient.send` says."""
         check(args)
         if self._lane is not None:
             return self._lane.send(pack(args))
