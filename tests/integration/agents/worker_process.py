@@ -7,10 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-from sba_agents import Dependencies, ExecutionSettings, LeaseTimes, NoBarriers
+from sba_agents import Dependencies, ExecutionSettings, LeaseTimes, NoBarriers, Runner
 from sba_agents.jobs import WorkerSettings, run_worker
 from sba_db.database import DatabaseSettings, open_database
-from tests.integration.agents.stand_ins import StopAt, ThreeSteps, file_journal
+from tests.integration.agents.stand_ins import StopAt, ThreeSteps, UsesTool, file_journal
 
 
 def say(text: str) -> None:
@@ -18,11 +18,17 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def runner_of(order: dict[str, str]) -> Runner:
+    if order["point"] == "tool_started":
+        return UsesTool("calculator", {"expression": "1+1"})
+    return ThreeSteps(file_journal(Path(order["journal"])))
+
+
 async def main(order: dict[str, str]) -> None:
     async with open_database(DatabaseSettings(url=order["app"])) as database:
         dependencies = Dependencies(
             database=database,
-            runner=ThreeSteps(file_journal(Path(order["journal"]))),
+            runner=runner_of(order),
             settings=ExecutionSettings(lease=LeaseTimes(ttl=1.0, interval=0.2)),
             barriers=StopAt(order["point"], say) if order["point"] else NoBarriers(),
         )

@@ -27,6 +27,7 @@ REACHING: dict[str, LiteralString] = {
     "select for update": "select tenant_id from {table} where {condition} for update",
     "count": "select {victim} as tenant_id from {table} where {condition} having count(*) > 0",
     "update": "update {table} set tenant_id = tenant_id where {condition} returning tenant_id",
+    "change": "update {table} set {column} = {column} where {condition} returning tenant_id",
     "delete": "delete from {table} where {condition} returning tenant_id",
     "merge": "merge into {table} using (values (1)) as one (one) on {condition}"
     " when matched then update set tenant_id = {table}.tenant_id",
@@ -76,6 +77,7 @@ def attacks(table: Table, row: dict[str, Any], victim: Tenant) -> Iterator[Attac
     parts: dict[str, sql.Composable] = {
         "table": table.identifier,
         "columns": listed(row),
+        "column": sql.Identifier(table.column),
         "key": listed(table.key),
         "values": sql.SQL(", ").join(sql.Literal(_sent(one)) for one in row.values()),
         "victim": sql.Literal(victim.id),

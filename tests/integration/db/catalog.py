@@ -20,6 +20,9 @@ select n.nspname as schema, c.relname as name,
         where i.indrelid = c.oid and i.indisprimary) as key,
        (select array_agg(a.attname::text) from pg_attribute a
         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '') as columns,
+       (select a.attname::text from pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        order by has_column_privilege('sba_app', c.oid, a.attnum, 'update') desc, a.attnum limit 1) as column,
        (select p.relname from pg_inherits h join pg_class p on p.oid = h.inhparent where h.inhrelid = c.oid)
            as part_of
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -31,7 +34,7 @@ order by 1, 2
 """
 COLUMNS = """
 select a.attname as name, a.attnotnull and not a.atthasdef as needed, t.typname as type, t.typtype as kind,
-       (select max(e.enumlabel) from pg_enum e where e.enumtypid = t.oid) as label
+       (select e.enumlabel from pg_enum e where e.enumtypid = t.oid order by e.enumsortorder limit 1) as label
 from pg_attribute a join pg_type t on t.oid = a.atttypid
 where a.attrelid = %s::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
   and a.attidentity = ''
@@ -62,6 +65,7 @@ class Table:
         name: What it is called there.
         key: The columns of its primary key.
         columns: Those that can be given a value.
+        column: One that the application may change, if it may any.
         part_of: The table it is a partition of.
     """
 
@@ -69,6 +73,7 @@ class Table:
     name: str
     key: tuple[str, ...]
     columns: tuple[str, ...]
+    column: str
     part_of: str | None
 
     @property
@@ -82,7 +87,7 @@ class Table:
 def tenant_tables(superuser: Superuser) -> list[Table]:
     """Every table with a tenant, in whichever schema, partitions included."""
     found = [
-        Table(row["schema"], row["name"], tuple(row["key"] or ()), tuple(row["columns"]), row["part_of"])
+        Table(**{**row, "key": tuple(row["key"] or ()), "columns": tuple(row["columns"])})
         for row in superuser.execute(TENANT_TABLES)
     ]
     assert found

@@ -44,6 +44,15 @@ async def wired(database_urls: Urls) -> AsyncIterator[tuple[Database, Wire]]:
             yield database, wire
 
 
+@pytest.fixture(params=["direct", "pooler"])
+async def either(request: pytest.FixtureRequest, database_urls: Urls) -> AsyncIterator[Database]:
+    """A database in each of its two forms; one contract for both."""
+    pooler = request.param == "pooler"
+    settings = DatabaseSettings(url=database_urls.app, max_size=2, pooler=pooler, enter_member=ENTER_TENANT)
+    async with open_database(settings) as database:
+        yield database
+
+
 async def new_run(database: Database, tenant: Tenant, **fields: Any) -> CreatedRun:
     async with database.tenant(tenant.id) as session:
         return await agent_runs.create_run(session, **{"user_id": tenant.user, "prompt": "hello", **fields})

@@ -16,6 +16,7 @@ APPEND_ONLY = {
     "tool_calls",
     "system_health",
 }
+HOW_IT_ENDED = {"status", "step_id", "result", "error", "duration_ms", "finished_at"}
 
 TABLES = """
 select c.relname as name, c.relrowsecurity as enabled, c.relforcerowsecurity as forced,
@@ -46,6 +47,11 @@ where c.relnamespace = 'service'::regnamespace
 GRANTS = """
 select table_name as name, grantee, privilege_type as privilege
 from information_schema.role_table_grants where table_schema = 'service' and grantee <> 'sba_owner'
+"""
+COLUMN_GRANTS = """
+select c.relname || '.' || a.attname as name, g.privilege_type as privilege
+from pg_attribute a join pg_class c on c.oid = a.attrelid, aclexplode(a.attacl) g
+where c.relnamespace = 'service'::regnamespace and g.grantee = 'sba_app'::regrole
 """
 FUNCTIONS = """
 select p.oid::regprocedure::text as name, p.prosecdef as definer, coalesce(p.proconfig, '{}') as config,
@@ -135,6 +141,12 @@ def test_history_can_be_written_and_read_but_not_changed(superuser):
     changeable = {grant["name"] for grant in superuser.execute(GRANTS) if grant["privilege"] == "UPDATE"}
 
     assert not changeable & APPEND_ONLY
+
+
+def test_of_a_tool_call_only_how_it_ended_can_be_changed(superuser):
+    granted = {(grant["name"], grant["privilege"]) for grant in superuser.execute(COLUMN_GRANTS)}
+
+    assert granted == {(f"tool_calls.{column}", "UPDATE") for column in HOW_IT_ENDED}
 
 
 def test_the_ledger_of_migrations_is_the_owners_alone(superuser):

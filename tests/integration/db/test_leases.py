@@ -117,6 +117,7 @@ LEASED = {
     "call": lambda s, lease: tool_calls.log_tool_call(
         s, name="t", arguments={}, status="succeeded", duration_ms=1, lease=lease
     ),
+    "started call": lambda s, lease: tool_calls.start_tool_call(s, name="t", arguments={}, lease=lease),
     "event": lambda s, lease: run_events.append_event(s, run_id=lease.run_id, type="x", data={}, lease=lease),
 }
 

@@ -61,6 +61,21 @@ async def test_a_repeated_request_answers_what_the_first_came_to_and_does_nothin
     assert await charged(database, a) == 1
 
 
+@pytest.mark.parametrize("value", [1e23, {"b": 1, "a": [1.50, -0.0]}, None, "é", [10**30]])
+async def test_the_first_answer_is_as_the_repeated_ones_to_the_last_digit(database, a, value):
+    async def ask() -> Outcome:
+        async def work() -> object:
+            return value
+
+        async with database.tenant(a.id) as session:
+            return await idempotency_keys.once(session, operation="o", key="k", request=1, work=work)
+
+    first, again = await ask(), await ask()
+
+    assert (first.replayed, again.replayed) == (False, True)
+    assert repr(first.value) == repr(again.value)
+
+
 async def test_forty_concurrent_duplicates_are_carried_out_once_and_all_answered_alike(database, a):
     outcomes = await asyncio.gather(*(charge(database, a) for _ in range(40)))
 

@@ -107,6 +107,20 @@ async def test_an_edited_migration_is_refused_before_anything_is_applied(blank_d
     ]
 
 
+@pytest.mark.parametrize(("applied", "checked_out"), [("\n", "\r\n"), ("\r\n", "\n")])
+async def test_a_checkout_with_other_line_ends_has_edited_nothing(
+    blank_database, tmp_path, applied, checked_out
+):
+    script = "-- one\ncreate table service.one (\n  id int\n);\n"
+    for ends in (applied, checked_out):
+        (tmp_path / "20260101000000_one").mkdir(exist_ok=True)
+        (tmp_path / "20260101000000_one" / "migration.sql").write_bytes(script.replace("\n", ends).encode())
+        await migrate.migrate(blank_database.migrator, folder=tmp_path)
+
+        listed = await migrate.status(blank_database.migrator, folder=tmp_path)
+        assert [one.state for one in listed] == [MigrationState.APPLIED]
+
+
 async def test_a_failed_migration_leaves_nothing_and_can_be_tried_again_once_repaired(blank_database, folder):
     write(folder, "20260103000000_bad", "create table service.bad (id int);\n\nselect nothing;\n")
 

@@ -15,11 +15,14 @@ from psycopg.rows import dict_row
 
 from sba_db import (
     Lease,
+    ToolCallEnded,
+    ToolCallNotFound,
     agent_runs,
     agent_steps,
     audit_logs,
     cursors,
     idempotency_keys,
+    months,
     new_id,
     run_events,
     system_health,
@@ -29,7 +32,7 @@ from sba_db import (
 from sba_db.repositories.agent_runs import REPLAY, STANDING
 from sba_db.retention import Policy, retention
 from tests.fixtures.databases import Urls, admin, drop, fresh_name, urls_of
-from tests.integration.db.months import PARTITIONED, id_at, month, query, write_history
+from tests.integration.db.months import PARTITIONED, id_at, month, partition, query, write_history
 from tests.integration.db.plans import Explainer
 
 TENANTS = [uuid.UUID(int=number << 64 | 0x4000 << 48 | 0x8000) for number in range(1, 31)]
@@ -59,6 +62,11 @@ SEALS = """
 insert into service.audit_seals (tenant_id, position, audit_id, hash)
 select a.tenant_id, row_number() over (partition by a.tenant_id order by a.id), a.id, sha256('x')
 from service.audit_logs a
+"""
+LOSE_CALLS = """
+update service.tool_calls c set status = 'lost', finished_at = clock_timestamp()
+where c.tenant_id = %(tenant)s and c.run_id = %(id)s and c.id >= %(since)s
+  and c.status = 'running' and c.attempt is not null
 """
 RUNS = "agent_runs_pkey"
 RUNNING = "agent_runs_running_idx"
@@ -188,6 +196,44 @@ async def test_the_step_of_a_tool_call_is_looked_up_in_one_partition(explainer, 
     )
 
     assert explainer.touched() == {"agent_steps_pkey": 1}
+
+
+async def test_a_tool_call_is_finished_by_its_key_in_one_partition(explainer, large):
+    found = "select id from service.tool_calls where tenant_id = %s and id < %s order by id desc limit 1"
+    old = query(large.admin, found, (TENANT, id_at(month(-2))))[0]
+    for held, refused in ((lease(), ToolCallNotFound), (None, ToolCallEnded)):
+        with pytest.raises(refused):
+            await tool_calls.finish_tool_call(
+                explainer, call_id=old, status="succeeded", duration_ms=1, lease=held
+            )
+
+    calls = [scan for scan in explainer.scans if scan.table == "tool_calls"]
+    assert {scan.partition for scan in calls} == {partition("tool_calls", -3)}
+    assert {scan.index for scan in calls} <= {"tool_calls_pkey", CALLS}
+    assert {scan.index for scan in explainer.scans if scan not in calls} <= {RUNS, RUNNING}
+
+
+async def test_a_tool_call_is_started_without_reading_calls(explainer):
+    called = {"name": "t", "arguments": {}}
+    await tool_calls.start_tool_call(explainer, **called, lease=lease())
+    await tool_calls.start_tool_call(explainer, **called, run_id=LIVE)
+    await tool_calls.start_tool_call(explainer, **called, user_id=USER)
+
+    assert explainer.touched() == {RUNS: 1, RUNNING: 1}
+
+
+async def test_the_calls_that_a_lease_leaves_running_are_not_looked_for_in_the_months_before_its_run(
+    explainer, old_run
+):
+    for run in (old_run, LIVE):
+        since = months.least_id_after(run)
+        await explainer.execute(LOSE_CALLS, {"id": run, "since": since})
+
+    partitions = {scan.partition for scan in explainer.scans}
+    assert not partitions & {f"tool_calls_{month(number):%Y_%m}" for number in range(OLDEST, -3)}
+    assert {scan.index for scan in explainer.scans if scan.partition == partition("tool_calls", -3)} == {
+        CALLS
+    }
 
 
 async def test_the_tool_calls_of_a_run_are_not_looked_for_in_the_months_before_it(explainer, old_run):

@@ -37,9 +37,10 @@ async def test_a_connection_given_back_is_handed_out_again(pool):
 
 
 async def test_no_more_than_the_most_are_opened_and_a_late_caller_is_told_so(database_urls):
-    pool = pool_on(database_urls.app, timeout=0.05)
+    pool = pool_on(database_urls.app, timeout=30)
     taken = [await pool.acquire(), await pool.acquire()]
 
+    pool._timeout = 0.05
     with pytest.raises(PoolExhausted) as late:
         await pool.acquire()
 

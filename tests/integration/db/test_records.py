@@ -42,6 +42,23 @@ async def append(database, tenant, run_id, *, kind="x", lease=None):
         return await run_events.append_event(session, run_id=run_id, type=kind, data={"n": 1}, lease=lease)
 
 
+async def test_steps_are_read_so_many_at_a_time(database, a, b, lease):
+    steps = [agent_steps.NewStep("k", {"n": n}, None) for n in range(7)]
+    async with database.tenant(a.id) as session:
+        await agent_steps.append_steps(session, lease=lease, steps=steps)
+    reader, seen = database.reader(a.id), []
+    while page := await agent_steps.list_steps(reader, lease.run_id, after=len(seen), limit=3):
+        assert len(page) <= 3
+        seen += page
+
+    assert seen == await agent_steps.list_steps(reader, lease.run_id)
+    assert [one.seq for one in seen] == [1, 2, 3, 4, 5, 6, 7]
+    assert await agent_steps.list_steps(database.reader(b.id), lease.run_id, limit=3) == []
+    for limit in (0, 1001):
+        with pytest.raises(InvalidValue):
+            await agent_steps.list_steps(reader, lease.run_id, limit=limit)
+
+
 async def test_steps_are_numbered_from_one_and_read_back_in_order(database, a, lease):
     async with database.tenant(a.id) as session:
         for n in range(3):

@@ -25,7 +25,6 @@ from sba_db import (
     agent_runs,
     open_database,
 )
-from sba_supabase.tenant import ENTER_TENANT
 from tests.integration.db.conftest import new_run, until
 
 COUNT = "select count(*) as n from service.agent_runs where tenant_id = %(tenant)s"
@@ -37,15 +36,6 @@ values (%(tenant)s, %(id)s, %(id)s, 'raw')
 
 async def count(database: Database, tenant) -> int:
     return (await database.reader(tenant.id).fetch_one(COUNT))["n"]
-
-
-@pytest.fixture(params=["direct", "pooler"])
-async def either(request, database_urls):
-    """A database in each of its two forms; one contract for both."""
-    pooler = request.param == "pooler"
-    settings = DatabaseSettings(url=database_urls.app, max_size=2, pooler=pooler, enter_member=ENTER_TENANT)
-    async with open_database(settings) as database:
-        yield database
 
 
 async def test_what_a_block_wrote_is_there_once_it_ends(either, a):

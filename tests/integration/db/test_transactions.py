@@ -13,7 +13,7 @@ from sba_db import (
     DatabaseSettings,
     DatabaseUnavailable,
     MembershipDenied,
-    StatementFailed,
+    StatementRefused,
     TenantFilterMissing,
     TenantSession,
     TransactionConflict,
@@ -253,9 +253,9 @@ async def test_a_session_takes_no_savepoint_and_no_word_about_its_transaction(da
             await session.execute(statement)
 
 
-async def test_a_second_statement_cannot_ride_along(database, a):
-    with pytest.raises(StatementFailed):
-        async with database.tenant(a.id) as session:
+async def test_a_second_statement_cannot_ride_along(either, a):
+    with pytest.raises(StatementRefused):
+        async with either.tenant(a.id) as session:
             await session.execute("select %(tenant)s::uuid; savepoint x")
 
 

@@ -33,6 +33,7 @@ class Server:
     def __init__(self, url: str) -> None:
         self._connect = Connector(DatabaseSettings(url=url))
         self.away = False
+        self.says = "connection refused"
         self.go = asyncio.Event()
         self.go.set()
         self.attempts = 0
@@ -41,7 +42,7 @@ class Server:
         self.attempts += 1
         await self.go.wait()
         if self.away:
-            raise psycopg.OperationalError("connection refused")
+            raise psycopg.OperationalError(self.says)
         return await self._connect()
 
 
@@ -80,6 +81,26 @@ async def test_while_the_server_is_away_callers_are_told_at_once_and_no_attempt_
 
     assert server.attempts == 1
     assert (pool.size, pool.waiting) == (0, 0)
+
+
+async def test_who_is_told_so_is_told_why_for_as_long_as_that_is_so(pool, server, clock):
+    server.away = True
+    server.says = 'connection to "hunter2" failed: FATAL:  password authentication failed for user "hunter2"'
+    assert [str(await refused(pool)) for _ in range(3)] == ["Postgres refused the login"] * 3
+    clock.advance(1.0)
+    server.away = False
+    connection = await pool.acquire()
+    assert str(pool._away()) == "Postgres is not reachable"
+
+    server.go.clear()
+    waiting = asyncio.create_task(pool.acquire())
+    await until_waiting(pool)
+    connection.pgconn.finish()
+    pool.release(connection)
+    server.away, server.says = True, "gone"
+    server.go.set()
+    with pytest.raises(DatabaseUnavailable, match="Postgres is not reachable"):
+        await waiting
 
 
 async def test_the_pauses_grow_up_to_their_limit(pool, server, clock):

@@ -55,6 +55,19 @@ async def test_an_amount_that_would_have_to_be_rounded_is_refused(database, a, a
         await add(database, a, {"cost_usd": amount})
 
 
+@pytest.mark.parametrize("amount", [10**18, 10**40, Decimal("1E+30"), Decimal("1E+1000000")])
+async def test_an_amount_too_large_for_any_counter_is_refused(database, a, amount):
+    with pytest.raises(InvalidValue, match="metrics: has an amount of"):
+        await add(database, a, {"cost_usd": amount})
+
+
+async def test_the_largest_amount_is_taken_exactly(database, a):
+    most = Decimal("999999999999999999.999999")
+    await add(database, a, {"cost_usd": most})
+
+    assert await usage_metrics.total_usage(database.reader(a.id)) == {"cost_usd": most}
+
+
 async def test_what_is_reported_late_goes_to_the_hour_it_belongs_to(database, a):
     local = NOON.astimezone(datetime.strptime("+0530", "%z").tzinfo)
     for at in (NOON, NOON + timedelta(minutes=29), local):

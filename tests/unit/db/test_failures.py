@@ -55,6 +55,27 @@ def test_a_server_error_is_told_apart_by_its_code(code, kind):
     assert "secret" not in str(translated)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('FATAL:  password authentication failed for user "x"', "Postgres refused the login"),
+        ('FATAL:  no pg_hba.conf entry for host "h"', "Postgres refused the login"),
+        ('FATAL:  role "hunter2" does not exist', "Postgres refused the login"),
+        ('FATAL:  database "hunter2" does not exist', "Postgres has no such database"),
+        ("FATAL:  sorry, too many clients already", "Postgres has no connection to spare"),
+        ("FATAL:  remaining connection slots are reserved", "Postgres has no connection to spare"),
+        ("FATAL:  the database system is starting up", "Postgres is starting or stopping"),
+        ("server does not support SSL, but SSL was required", "Postgres and this side do not agree on TLS"),
+        ("connecting took too long", "Postgres did not answer in time"),
+        ("connection refused", "nothing listens where Postgres should be"),
+        ("hunter2", "Postgres is not reachable"),
+        ("", "Postgres is not reachable"),
+    ],
+)
+def test_why_there_is_no_connection_is_told_in_words_of_ours(said, told):
+    assert str(failures.translate(psycopg.OperationalError(said))) == told
+
+
 def test_a_lost_connection_has_no_code_and_is_unavailable():
     assert isinstance(failures.translate(psycopg.OperationalError("gone")), DatabaseUnavailable)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, Protocol, TypeAlias
 from uuid import UUID
 
-Point: TypeAlias = Literal["claimed", "step_committed", "before_completion"]
+Point: TypeAlias = Literal["claimed", "tool_started", "step_committed", "before_completion"]
 
 
 class Barriers(Protocol):

@@ -101,11 +101,11 @@ class RunContext:
         done = self._ledger.begin(name, asked)
         if done is not None:
             return _replayed(done, tool)
+        call = None if tool is None else await self._ledger.call(tool, asked, user_id=self.user_id)
         started = self._clock()
         output, failure = await _outcome(run)
         took = round((self._clock() - started) * 1000)
-        step = Step(name, kind, asked, output, failure, took, tool)
-        await self._ledger.commit(step, user_id=self.user_id)
+        await self._ledger.commit(Step(name, kind, asked, output, failure, took, call))
         if failure is not None:
             raise failure
         return cast("Json", output)

@@ -24,6 +24,19 @@ LONGEST_MESSAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call that has been stored as running.
+
+    Attributes:
+        id: Which.
+        tool: The tool's name.
+    """
+
+    id: UUID
+    tool: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A finished piece of work, before it is committed.
 
@@ -34,7 +47,7 @@ class Step:
         output: What came out; None if it failed.
         failure: Why it failed; None if it did not.
         duration_ms: How long it took.
-        tool: The tool's name if it was a tool call.
+        call: The tool call that it was, if it was one.
     """
 
     name: str
@@ -43,7 +56,7 @@ class Step:
     output: Json | None
     failure: Failed | None
     duration_ms: int
-    tool: str | None = None
+    call: Call | None = None
 
     @property
     def error(self) -> dict[str, str] | None:
@@ -100,15 +113,33 @@ class Ledger:
             raise StepChanged(name)
         return done
 
-    async def commit(self, step: Step, *, user_id: UUID) -> None:
-        """Write a step, its tool call, its events and its usage in one transaction, then carry the events.
+    async def call(self, tool: str, asked: Json, *, user_id: UUID) -> Call:
+        """Store a tool call as running, before the tool has done anything; the step's commit finishes it.
+
+        Raises:
+            LeaseLost: Another worker holds the run; the tool must not be called.
+            InvalidInput: The arguments cannot be stored.
+        """
+
+        async def start(session: TenantSession) -> UUID:
+            stored = await tool_calls.start_tool_call(
+                session, name=tool, arguments=asked, lease=self._lease, user_id=user_id
+            )
+            return stored.id
+
+        call = Call(await self._database.run(self._lease.tenant_id, start), tool)
+        await self._barriers.reach("tool_started", self._lease.run_id)
+        return call
+
+    async def commit(self, step: Step) -> None:
+        """Write a step, its tool call's end, its events and its usage in one transaction, then carry events.
 
         Raises:
             LeaseLost: Another worker holds the run; nothing was written.
         """
 
         async def write(session: TenantSession) -> list[RunEvent]:
-            recorded = await self._write(session, step, user_id)
+            recorded = await self._write(session, step)
             await usage_metrics.upsert_metrics(session, metrics=_usage(step))
             return recorded
 
@@ -116,7 +147,7 @@ class Ledger:
         await events.publish(self._redis, recorded)
         await self._barriers.reach("step_committed", self._lease.run_id)
 
-    async def _write(self, session: TenantSession, step: Step, user_id: UUID) -> list[RunEvent]:
+    async def _write(self, session: TenantSession, step: Step) -> list[RunEvent]:
         row = await agent_steps.append_step(
             session,
             lease=self._lease,
@@ -128,25 +159,20 @@ class Ledger:
             error=step.error,
             duration_ms=step.duration_ms,
         )
-        if step.tool is not None:
-            await self._write_tool_call(session, step, step.tool, row.id, user_id)
+        if step.call is not None:
+            await self._finish(session, step.call, step, row.id)
         return [await self._event(session, kind, data) for kind, data in _told(step, row.seq)]
 
-    async def _write_tool_call(
-        self, session: TenantSession, step: Step, tool: str, step_id: UUID, user_id: UUID
-    ) -> None:
-        await tool_calls.log_tool_call(
+    async def _finish(self, session: TenantSession, call: Call, step: Step, step_id: UUID) -> None:
+        await tool_calls.finish_tool_call(
             session,
-            name=tool,
-            arguments=step.input,
-            result=step.output,
-            error=step.error,
+            call_id=call.id,
             status=ToolCallStatus(step.status.value),
             duration_ms=step.duration_ms,
+            result=step.output,
+            error=step.error,
             lease=self._lease,
-            run_id=self._lease.run_id,
             step_id=step_id,
-            user_id=user_id,
         )
 
     async def _event(self, session: TenantSession, kind: str, data: Mapping[str, Any]) -> RunEvent:
@@ -157,14 +183,15 @@ class Ledger:
 
 def _told(step: Step, seq: int) -> list[tuple[str, dict[str, Any]]]:
     finished = ("step.finished", {**step.summary, "kind": step.kind, "seq": seq})
-    if step.tool is None:
+    if step.call is None:
         return [finished]
-    called = ("tool.called", {"tool": step.tool, "step": step.name})
-    return [called, ("tool.finished", {"tool": step.tool, **step.summary}), finished]
+    named = {"tool": step.call.tool}
+    called = ("tool.called", {**named, "step": step.name})
+    return [called, ("tool.finished", {**named, **step.summary}), finished]
 
 
 def _usage(step: Step) -> dict[str, int]:
-    return {"steps": 1} if step.tool is None else {"steps": 1, "tool_calls": 1}
+    return {"steps": 1} if step.call is None else {"steps": 1, "tool_calls": 1}
 
 
 def _as_stored(value: Json) -> Any:  # noqa: ANN401 - whatever JSON makes of it

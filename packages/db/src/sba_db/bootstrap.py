@@ -12,6 +12,7 @@ from psycopg import conninfo, sql
 
 from sba_db.errors import BootstrapFailed
 from sba_db.failures import translate
+from sba_db.urls import parameters_of
 
 BOOTSTRAP_LOCK: Final = 72707370
 
@@ -45,6 +46,7 @@ async def bootstrap(admin_url: str, *, database: str, passwords: RolePasswords) 
         passwords: Set on the logins each time; the server only ever sees their SCRAM verifiers.
 
     Raises:
+        InvalidValue: The URL is not a Postgres connection string.
         BootstrapFailed: The login may not, or an extension is not installed.
         DatabaseUnavailable: Postgres is not reachable.
     """
@@ -57,6 +59,7 @@ async def bootstrap(admin_url: str, *, database: str, passwords: RolePasswords) 
 
 
 async def _connect(url: str) -> _Connection:
+    parameters_of(url)
     try:
         return await psycopg.AsyncConnection.connect(url, autocommit=True)
     except psycopg.Error as error:

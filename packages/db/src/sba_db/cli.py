@@ -1,4 +1,4 @@
-"""`sba-db`: bootstrap, migrate, status, check, retention and the audit chain from the command line."""
+"""`sba-db`: bootstrap, migrate, status, check, seed, retention and the audit chain from the command line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sba_db import bootstrap as bootstrapping
 from sba_db import check as checking
 from sba_db import migrate as migrating
 from sba_db import retention as keeping
+from sba_db import seed as seeding
 from sba_db import verify_audit as verification
 from sba_db.errors import DatabaseError
 
@@ -80,6 +81,25 @@ def check(url: str, *, read_only: bool) -> None:
         click.echo(difference)
     click.echo(_counted(len(found), "difference") if found else "as schema.prisma and the migrations say")
     sys.exit(bool(found))
+
+
+@main.command()
+@_MIGRATION_URL
+@click.option("--force", is_flag=True, help="Even if it does not look like a database for development.")
+def seed(url: str, *, force: bool) -> None:
+    """Fill a database for development with what two tenants have done; safe to repeat.
+
+    A database says what it is for by `alter database ... set sba.environment = 'development'`; one that
+    says anything else is never seeded. One that says nothing is seeded without --force only if its server is
+    on this machine and it has no rows of other tenants.
+    """
+    added = _run(seeding.seed(url, force=force))
+    for table, rows in sorted(added.items()):
+        click.echo(f"{table}: {_counted(rows, 'row')} added")
+    if not added:
+        click.echo("nothing to add")
+    for one in seeding.RESIDENTS:
+        click.echo(f"{one.slug}: tenant {one.tenant_id}, user {one.user_name} {one.user_id}")
 
 
 @main.command()

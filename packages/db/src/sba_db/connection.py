@@ -8,32 +8,39 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, LiteralString, TypeVar
+from typing import Final, LiteralString, TypeVar
 
 import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection, waiting
 from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.errors import _WaitTimeout
 from psycopg.generators import execute
 from psycopg.pq import ConnStatus, TransactionStatus
-from psycopg.pq.abc import PGconn
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import AsyncRowFactory, dict_row
 
-from sba_db.errors import InvalidValue
 from sba_db.exchange import exchange, first_error
 from sba_db.failures import ServerSilent
-from sba_db.plans import Params, Plan, Planner, Row
-from sba_db.settings import DatabaseSettings
+from sba_db.plans import Batch, Params, Plan, Planner, Row, require
+from sba_db.settings import DatabaseSettings, milliseconds
 from sba_db.slow import SlowStatements
+from sba_db.statements import parse
+from sba_db.urls import parameters_of
 
 Call = tuple[LiteralString, Params]
 RV = TypeVar("RV")
 
 CANCEL_WAIT: Final = 1.0
-READ_ONLY: Final[LiteralString] = "select set_config('transaction_read_only', 'on', true)"
-STALE_PLANS: Final = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
+LIMITS: Final[LiteralString] = """
+select set_config('statement_timeout', %(statement)s, true),
+       set_config('idle_in_transaction_session_timeout', %(idle)s, true)
+"""
+READ_ONLY: Final[LiteralString] = f"{LIMITS}, set_config('transaction_read_only', 'on', true)"
+HUNG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP
+OF_NO_MORE_USE: Final = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
+"""What a connection says whose plans are stale, or whose server has become a standby."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +58,17 @@ class Connection(AsyncConnection[Row], ABC):
     that does not react to it loses the connection.
 
     Attributes:
-        read_prelude: What makes an implicit transaction read-only where the session's default does not.
+        read_prelude: What makes an implicit transaction read-only and bounds its times, where the session's
+            defaults do not.
+        write_prelude: What bounds the times of a transaction that has begun, where they do not.
         slow: Whom to tell of statements that take long.
         time_limit: Longest wait for an answer, in seconds.
         idle_since: When it was last given back, by the monotonic clock.
         expires_at: When it is to be closed, by the monotonic clock.
     """
 
-    read_prelude: ClassVar[tuple[Call, ...]] = ()
+    read_prelude: tuple[Call, ...] = ()
+    write_prelude: tuple[Call, ...] = ()
     slow: SlowStatements | None = None
     time_limit: float = 6.0
     idle_since: float = 0.0
@@ -126,6 +136,11 @@ class Connection(AsyncConnection[Row], ABC):
             if not isinstance(error, Exception):
                 raise
 
+    def _noted(self, error: psycopg.Error) -> psycopg.Error:
+        if isinstance(error, OF_NO_MORE_USE):
+            self.expires_at = 0.0
+        return error
+
     def alive(self) -> bool:
         """Whether an idle connection still stands: a server that has nothing to say has not hung up."""
         if self.pgconn.status != ConnStatus.OK:
@@ -133,6 +148,14 @@ class Connection(AsyncConnection[Row], ABC):
         poll = select.poll()
         poll.register(self.pgconn.socket, select.POLLIN)
         return not poll.poll(0)
+
+    def hung_up(self) -> bool:
+        """Whether the server has ended the connection and heard nothing more from here."""
+        if self.pgconn.status != ConnStatus.OK:
+            return True
+        poll = select.poll()
+        poll.register(self.pgconn.socket, HUNG_UP)
+        return bool(poll.poll(0))
 
     @property
     def reusable(self) -> bool:
@@ -157,21 +180,31 @@ class DirectConnection(Connection):
 
     async def _send(self, calls: Sequence[Call]) -> Answer:
         batch = self._planner.batch(calls)
-        results = await self.wait(exchange(self.pgconn, batch.commands))
-        batch.settle(results)
+        results = await self._exchanged(batch)
         error = first_error(self.pgconn, results)
         if error is None:
             last = results[-1]
             return Answer(batch.plan.rows(self._planner.transformer, last), last.command_tuples or 0)
-        if isinstance(error, STALE_PLANS):
-            self.expires_at = 0.0
-        raise error
+        raise self._noted(error)
+
+    async def _exchanged(self, batch: Batch) -> list[PGresult]:
+        """The answers; also of a server that says why it ends the connection, and ends it."""
+        results: list[PGresult] = []
+        try:
+            await self.wait(exchange(self.pgconn, batch.commands, results))
+        except ServerSilent:
+            raise
+        except psycopg.OperationalError:
+            last_words = first_error(self.pgconn, results)
+            if last_words is None or last_words.sqlstate is None:
+                raise
+        finally:
+            self._planner.settle(batch, results)
+        return results
 
 
 class PooledConnection(Connection):
     """Through a transaction pooler: bound here, sent as one string, nothing kept on the server."""
-
-    read_prelude = ((READ_ONLY, {}),)
 
     def __init__(self, pgconn: PGconn, row_factory: AsyncRowFactory[Row] = dict_row) -> None:
         super().__init__(pgconn, row_factory)
@@ -179,14 +212,21 @@ class PooledConnection(Connection):
         self._transformer = Transformer(self)
 
     async def _send(self, calls: Sequence[Call]) -> Answer:
-        statements = "; ".join(self._binder.mogrify(query, params) for query, params in calls)
-        self.pgconn.send_query(statements.encode())
+        self.pgconn.send_query(self._bound(calls))
         results = await self.wait(execute(self.pgconn))
         error = first_error(self.pgconn, results)
         if error is not None:
-            raise error
+            raise self._noted(error)
         last = results[-1]
         return Answer(Plan().rows(self._transformer, last), last.command_tuples or 0)
+
+    def _bound(self, calls: Sequence[Call]) -> bytes:
+        for query, params in calls:
+            require(parse(query).names, params)
+        try:
+            return "\n; ".join(self._binder.mogrify(query, params) for query, params in calls).encode()
+        except UnicodeEncodeError:
+            raise psycopg.DataError("text that is not valid Unicode") from None
 
 
 class Connector:
@@ -197,13 +237,17 @@ class Connector:
         slow: Whom the connections tell of statements that take long.
     """
 
-    __slots__ = ("_conninfo", "_kind", "_settings", "_slow")
+    __slots__ = ("_conninfo", "_kind", "_limits", "_settings", "_slow")
 
     def __init__(self, settings: DatabaseSettings, slow: SlowStatements | None = None) -> None:
         self._settings = settings
         self._slow = slow
         self._conninfo = _conninfo(settings)
         self._kind: type[Connection] = PooledConnection if settings.pooler else DirectConnection
+        self._limits = {
+            "statement": str(milliseconds(settings.statement_timeout)),
+            "idle": str(milliseconds(settings.idle_timeout)),
+        }
 
     async def __call__(self) -> Connection:
         """Connect, within `connect_timeout` seconds.
@@ -218,17 +262,19 @@ class Connector:
                 )
         except TimeoutError:
             raise psycopg.OperationalError("connecting took too long") from None
+        if self._settings.pooler:
+            connection.read_prelude = ((READ_ONLY, self._limits),)
+            connection.write_prelude = ((LIMITS, self._limits),)
         connection.slow = self._slow
         connection.time_limit = self._settings.statement_timeout + self._settings.grace
         return connection
 
 
 def _conninfo(settings: DatabaseSettings) -> str:
-    try:
-        given = conninfo_to_dict(settings.url)
-    except psycopg.Error:
-        raise InvalidValue("not a Postgres connection string", field="url") from None
+    given = parameters_of(settings.url)
     given["application_name"] = settings.application_name
+    if given.get("target_session_attrs") == "read-write":
+        given["target_session_attrs"] = "primary"
     if not settings.pooler:
         given["options"] = f"{given.get('options') or ''} {_options(settings)}".strip()
     return make_conninfo("", **given)
@@ -236,8 +282,8 @@ def _conninfo(settings: DatabaseSettings) -> str:
 
 def _options(settings: DatabaseSettings) -> str:
     parameters = {
-        "statement_timeout": round(settings.statement_timeout * 1000),
-        "idle_in_transaction_session_timeout": round(settings.idle_timeout * 1000),
+        "statement_timeout": milliseconds(settings.statement_timeout),
+        "idle_in_transaction_session_timeout": milliseconds(settings.idle_timeout),
         "default_transaction_read_only": "on",
         "timezone": "UTC",
     }

@@ -15,6 +15,7 @@ from sba_db.errors import DatabaseTimeout, DatabaseUnavailable, MembershipGuardM
 from sba_db.failures import translate
 from sba_db.plans import Params, Row
 from sba_db.pool import Pool
+from sba_db.powers import POWERS, ROLE
 from sba_db.sessions import SET_TENANT, Entry, Reader, TenantSession, commit, roll_back
 from sba_db.settings import DatabaseSettings
 from sba_db.slow import SentStatement, SlowStatements
@@ -24,27 +25,7 @@ from sba_resilience import Deadline, Retry
 
 __all__ = ["Database", "DatabaseSettings", "open_database"]
 
-ROLE: Final[LiteralString] = """
-select current_user::text as role,
-       r.rolsuper as is_superuser,
-       r.rolbypassrls as bypasses_rls,
-       exists (
-           select from pg_catalog.pg_roles o
-           where o.rolname = 'sba_owner' and pg_has_role(r.oid, o.oid, 'member')
-       ) as is_owner,
-       exists (
-           select from pg_catalog.pg_roles s
-           where (s.rolsuper or s.rolbypassrls) and s.oid <> r.oid and pg_has_role(r.oid, s.oid, 'member')
-       ) as may_become_one
-from pg_catalog.pg_roles r where r.rolname = current_user
-"""
 NOTHING: Final[Params] = MappingProxyType({})
-POWERS: Final = {
-    "is_superuser": "is a superuser",
-    "bypasses_rls": "bypasses row level security",
-    "is_owner": "may act as sba_owner",
-    "may_become_one": "may act as a role that bypasses row level security",
-}
 START_ATTEMPTS: Final = 1_000
 T = TypeVar("T")
 
@@ -164,7 +145,7 @@ class Database:
         """Check that this login is bound by row level security, before serving anyone.
 
         Raises:
-            UnsafeRole: It is a superuser, has BYPASSRLS, or may act as `sba_owner` or such a role.
+            UnsafeRole: It has one of `sba_db.powers.POWERS`, itself or by what it may become.
         """
         for row in await self.system(ROLE):
             for power, words in POWERS.items():
@@ -192,8 +173,9 @@ class Database:
         connection = await self._pool.acquire()
         try:
             if not write:
-                return (await connection.send(((query, params),))).rows
-            answer = await connection.send((begin("read committed"), (query, params)))
+                return (await connection.send((*connection.read_prelude, (query, params)))).rows
+            limits = connection.write_prelude
+            answer = await connection.send((begin("read committed"), *limits, (query, params)))
             await commit(connection)
         except psycopg.Error as error:
             raise translate(error) from None

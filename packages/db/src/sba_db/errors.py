@@ -19,10 +19,13 @@ DatabaseError
 │   ├── PayloadTooLarge      names the field, its limit and its size in bytes
 │   └── InvalidCursor        not a cursor this list made
 ├── RunNotFound
+├── ToolCallNotFound         nor one that could be finished this way
+├── ToolCallEnded            it has ended before, or was lost: nothing was written
 ├── InvalidTransition        the run's status does not allow it
 ├── IdempotencyConflict      same key, another request
 ├── LeaseHeld                another worker holds the run for `retry_after` seconds
 ├── LeaseLost                the run was taken over, cancelled or finished: nothing was written
+├── NotForDevelopment        made-up rows do not belong into this database
 └── MigrationError
     ├── MigrationEdited      an applied migration's file has changed
     ├── MigrationFailed      a migration's SQL failed; it was rolled back
@@ -33,6 +36,7 @@ DatabaseError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 
@@ -195,6 +199,27 @@ class RunNotFound(DatabaseError):
         self.run_id = run_id
 
 
+class ToolCallNotFound(DatabaseError):
+    """The tenant has no such tool call, or none that can be finished with this lease, or without one."""
+
+    def __init__(self, call_id: UUID) -> None:
+        super().__init__(f"no tool call {call_id} to finish")
+        self.call_id = call_id
+
+
+class ToolCallEnded(DatabaseError):
+    """The tool call has ended before; how it ended stands.
+
+    Attributes:
+        status: How it ended.
+    """
+
+    def __init__(self, call_id: UUID, *, status: str) -> None:
+        super().__init__(f"tool call {call_id} has ended: it is {status}")
+        self.call_id = call_id
+        self.status = status
+
+
 class InvalidTransition(DatabaseError):
     """The run's status does not allow what was asked.
 
@@ -236,6 +261,21 @@ class LeaseLost(DatabaseError):
     def __init__(self, run_id: UUID) -> None:
         super().__init__(f"the lease on run {run_id} is lost")
         self.run_id = run_id
+
+
+class NotForDevelopment(DatabaseError):
+    """The database is not one to put made-up rows into.
+
+    Attributes:
+        reasons: What speaks against it.
+        final: Whether it says so itself, which nobody can overrule but who changes that.
+    """
+
+    def __init__(self, reasons: Sequence[str], *, final: bool) -> None:
+        advice = "" if final else "; --force does it nevertheless, and what is audited stays for good"
+        super().__init__(f"not a database for development: {' and '.join(reasons)}{advice}")
+        self.reasons = tuple(reasons)
+        self.final = final
 
 
 class MigrationError(DatabaseError):

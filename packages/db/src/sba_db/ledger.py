@@ -120,4 +120,4 @@ def _state(migration: Migration, entry: Entry | None) -> MigrationState:
         return MigrationState.PENDING
     if not entry.finished:
         return MigrationState.UNFINISHED
-    return MigrationState.APPLIED if entry.checksum == migration.checksum else MigrationState.EDITED
+    return MigrationState.APPLIED if entry.checksum in migration.checksums else MigrationState.EDITED

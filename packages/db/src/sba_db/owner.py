@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from sba_db.errors import MigrationLocked, UnsafeRole
 from sba_db.failures import translate
+from sba_db.urls import parameters_of
 
 PRISMA_LOCK: Final = 72707369
 OWNER: Final = "sba_owner"
@@ -35,10 +36,12 @@ async def owner_connection(url: str, *, lock_timeout: float = 10.0) -> AsyncIter
         lock_timeout: Longest wait for a lock, in seconds, so that a migration never queues traffic behind it.
 
     Raises:
+        InvalidValue: The URL is not a Postgres connection string.
         UnsafeRole: The login may not act as `sba_owner`.
         DatabaseError: Postgres is not reachable, or said no to what was asked inside.
     """
     connection: OwnerConnection
+    parameters_of(url)
     try:
         connection = await psycopg.AsyncConnection.connect(url, autocommit=True, row_factory=dict_row)
     except psycopg.Error as error:

@@ -47,6 +47,10 @@ STRAYS: Final = sql.SQL("""
 select date_trunc('month', {moment} at time zone 'UTC')::date as month, count(*) as rows
 from service.{default} d where d.{key} < {bound} group by 1 order by 1
 """)
+STRAY: Final = sql.SQL("""
+select date_trunc('month', {moment} at time zone 'UTC')::date as month
+from service.{default} d where d.{key} < {bound} limit 1
+""")
 TRIM: Final = sql.SQL("""
 delete from service.{default} d where d.{key} < {bound} and d.ctid = any (array(
     select d.ctid from service.{default} d where d.{key} < {bound} limit %(batch)s
@@ -127,6 +131,12 @@ async def strays(connection: OwnerConnection, table: str, before: date) -> dict[
     query = _on_default(STRAYS, table)
     rows = await (await connection.execute(query, {"before": before})).fetchall()
     return {row["month"]: row["rows"] for row in rows}
+
+
+async def stray(connection: OwnerConnection, table: str, before: date) -> date | None:
+    """A month before one of which the default partition holds a row; None if it holds none."""
+    rows = await (await connection.execute(_on_default(STRAY, table), {"before": before})).fetchall()
+    return rows[0]["month"] if rows else None
 
 
 async def trim(connection: OwnerConnection, table: str, before: date) -> int:

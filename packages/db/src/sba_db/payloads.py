@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from sba_db.errors import InvalidValue, PayloadTooLarge
+from sba_telemetry import redact
 
 KIB: Final = 1024
 NAME: Final = 200
@@ -62,6 +63,32 @@ def document(field: str, value: object, *, limit: int) -> str:
 def optional_document(field: str, value: object, *, limit: int) -> str | None:
     """As `document`, storing None as SQL NULL."""
     return None if value is None else document(field, value, limit=limit)
+
+
+def redacted(field: str, value: object, *, limit: int) -> str:
+    """As `document`, without the secrets that `sba_telemetry.redact` knows by their name or shape.
+
+    Args:
+        field: What errors name.
+        value: What JSON has words for, and nothing else. What is nested more than 24 deep becomes `"…"`.
+        limit: Of what is given; with `"[redacted]"` for shorter secrets it may grow beyond that.
+
+    Raises:
+        InvalidValue: As `document` says.
+        PayloadTooLarge: As `document` says.
+    """
+    encoded = document(field, value, limit=limit)
+    try:
+        given = json.loads(encoded)
+    except RecursionError:
+        raise InvalidValue("is nested too deep", field=field) from None
+    clean = redact(given)
+    return encoded if clean == given else json.dumps(clean, ensure_ascii=False, separators=(",", ":"))
+
+
+def optional_redacted(field: str, value: object, *, limit: int) -> str | None:
+    """As `redacted`, storing None as SQL NULL."""
+    return None if value is None else redacted(field, value, limit=limit)
 
 
 def mapping(field: str, value: Mapping[str, object] | None, *, limit: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -49,11 +50,12 @@ class Plan:
 class Planner:
     """The statements of one connection; each is prepared when it comes a second time."""
 
-    __slots__ = ("_pgconn", "_plans", "_prepared", "transformer")
+    __slots__ = ("_names", "_pgconn", "_plans", "_prepared", "transformer")
 
     def __init__(self, context: AdaptContext, pgconn: PGconn) -> None:
         self._pgconn = pgconn
         self._plans: dict[tuple[bytes, tuple[int, ...]], Plan] = {}
+        self._names = itertools.count(1)
         self._prepared = 0
         self.transformer: Transformer = adapt.Transformer(context)
 
@@ -68,6 +70,13 @@ class Planner:
         for query, params in calls:
             batch.plan = self._add(batch, query, params)
         return batch
+
+    def settle(self, batch: Batch, results: Sequence[PGresult]) -> None:
+        """Take note of what the server has prepared; what it skipped stays unprepared, and takes no room."""
+        for place, plan, name in batch.preparing:
+            if place < len(results) and results[place].status == ExecStatus.COMMAND_OK:
+                plan.name = name
+                self._prepared += 1
 
     def _add(self, batch: Batch, query: str, params: Params) -> Plan:
         statement = parse(query)
@@ -89,17 +98,17 @@ class Planner:
             return self.transformer.dump_sequence(
                 [params[name] for name in names], [adapt.PyFormat.AUTO] * len(names)
             )
-        except KeyError as missing:
-            raise StatementRefused(f"the parameter {missing} is not given") from None
+        except KeyError:
+            require(names, params)
+            raise
         except UnicodeEncodeError:
             raise psycopg.DataError("text that is not valid Unicode") from None
 
     def _prepare(self, batch: Batch, plan: Plan, sql: bytes, types: tuple[int, ...] | None) -> bytes:
         plan.uses += 1
-        if plan.uses < PREPARE_AT_USE or self._prepared == MOST_PREPARED:
+        if plan.uses < PREPARE_AT_USE or self._prepared >= MOST_PREPARED:
             return b""
-        self._prepared += 1
-        name = b"sba_%d" % self._prepared
+        name = b"sba_%d" % next(self._names)
         batch.preparing.append((len(batch.commands), plan, name))
         batch.commands.append(partial(self._pgconn.send_prepare, name, sql, types))
         return name
@@ -115,11 +124,16 @@ class Batch:
         self.preparing: list[tuple[int, Plan, bytes]] = []
         self.plan = Plan()
 
-    def settle(self, results: Sequence[PGresult]) -> None:
-        """Take note of what the server has prepared; what it skipped stays unprepared."""
-        for place, plan, name in self.preparing:
-            if place < len(results) and results[place].status == ExecStatus.COMMAND_OK:
-                plan.name = name
+
+def require(names: Sequence[str], params: Params) -> None:
+    """Check that a statement's parameters are all given.
+
+    Raises:
+        StatementRefused: One is missing.
+    """
+    for name in names:
+        if name not in params:
+            raise StatementRefused(f"the parameter {name!r} is not given")
 
 
 def _columns(result: PGresult) -> list[str]:

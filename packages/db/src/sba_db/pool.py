@@ -14,8 +14,9 @@ import psycopg
 
 from sba_db.connection import Connection
 from sba_db.errors import DatabaseUnavailable, PoolExhausted
-from sba_db.failures import SOON, translate
+from sba_db.failures import SOON, UNREACHABLE, translate
 from sba_resilience import Breaker, BreakerOpen, State
+from sba_telemetry import get_logger
 
 MAX_LIFETIME: Final = 3600.0
 MAX_IDLE: Final = 600.0
@@ -23,6 +24,8 @@ BREAKER: Final = "postgres.connect"
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 2.0
 PROBE_PATIENCE: Final = 0.5
+
+_log = get_logger(__name__)
 
 
 def connecting() -> Breaker:
@@ -66,6 +69,7 @@ class Pool:
         "_max",
         "_min",
         "_opening",
+        "_reason",
         "_size",
         "_timeout",
         "_waiting",
@@ -89,6 +93,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[Connection]] = deque()
         self._opening: set[asyncio.Future[Connection]] = set()
         self._size = 0
+        self._reason = UNREACHABLE
         self._closed = False
 
     @property
@@ -182,7 +187,7 @@ class Pool:
         return self._away()
 
     def _away(self) -> DatabaseUnavailable:
-        return DatabaseUnavailable(retry_after=max(self._breaker.retry_after, SOON))
+        return DatabaseUnavailable(self._reason, retry_after=max(self._breaker.retry_after, SOON))
 
     def _next_waiter(self) -> asyncio.Future[Connection] | None:
         while self._waiting:
@@ -219,9 +224,12 @@ class Pool:
             self._welcome(task.result())
         else:
             self._size -= 1
+            self._reason = str(translate(error)) if isinstance(error, psycopg.Error) else UNREACHABLE
+            _log.warning("postgres_not_connected", reason=self._reason)
             self._without(error)
 
     def _welcome(self, connection: Connection) -> None:
+        self._reason = UNREACHABLE
         connection.expires_at = time.monotonic() + MAX_LIFETIME * random.uniform(0.9, 1.0)  # noqa: S311 - jitter
         self.release(connection)
         self._serve()

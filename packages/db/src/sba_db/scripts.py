@@ -71,9 +71,16 @@ class Migration:
         return hashlib.sha256(self.script.encode()).hexdigest()
 
     @property
+    def checksums(self) -> frozenset[str]:
+        """Its checksum, and those it has with either kind of line ends: a checkout may have changed them."""
+        unix = self.script.replace("\r\n", "\n")
+        texts = (self.script, unix, unix.replace("\n", "\r\n"))
+        return frozenset(Migration(self.name, text).checksum for text in texts)
+
+    @property
     def transactional(self) -> bool:
         """False for a script with a statement that cannot run in a transaction."""
-        return _ALONE.search(_masked(self.script)) is None
+        return _ALONE.search(masked(self.script)) is None
 
     @property
     def statements(self) -> list[ScriptStatement]:
@@ -89,7 +96,7 @@ class Migration:
     def rehearsal(self) -> str:
         """The script as it runs inside a transaction, on tables that nobody else sees."""
         script = self.script
-        for found in reversed(list(_CONCURRENTLY.finditer(_masked(script)))):
+        for found in reversed(list(_CONCURRENTLY.finditer(masked(script)))):
             script = script[: found.start()] + script[found.end() :]
         return script
 
@@ -107,14 +114,14 @@ def read_migrations(folder: Path | None = None) -> list[Migration]:
     return [Migration(path.parent.name, path.read_bytes().decode()) for path in scripts]
 
 
-def _masked(script: str) -> str:
-    """The script, of the same length, with blanks for comments and quoted text."""
+def masked(script: str) -> str:
+    """The text, of the same length, with blanks for comments and quoted text."""
     return _NOT_CODE.sub(lambda found: " " * len(found[0]), script)
 
 
 def _statements(script: str) -> Iterator[ScriptStatement]:
     start = 0
-    ends = [found.start() for found in re.finditer(";", _masked(script))]
+    ends = [found.start() for found in re.finditer(";", masked(script))]
     for end in [*ends, len(script)]:
         before = _COMMENT.match(script[start:end])
         at = start + (before.end() if before else 0)

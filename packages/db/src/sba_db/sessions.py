@@ -51,10 +51,13 @@ class Entry:
 
         Raises:
             TenantFilterMissing: The statement does not name `%(tenant)s`.
-            StatementRefused: The caller tried to choose the tenant.
+            StatementRefused: It is more than one, it changes settings, or the caller chose the tenant.
         """
-        if not parse(query).tenant_bound:
+        statement = parse(query)
+        if not statement.tenant_bound:
             raise TenantFilterMissing
+        if statement.refusal:
+            raise StatementRefused(statement.refusal)
         if not params:
             return query, self.tenant_only
         if FILTER in params:
@@ -138,14 +141,20 @@ class TenantSession:
     async def commit(self) -> None:
         """End the transaction; for `Database.tenant`, which alone calls it."""
         self._over = True
+        if self._busy:
+            raise StatementRefused("a statement still ran when the block ended: nothing was committed")
         if self._failed:
             raise StatementRefused("a statement failed and its error was swallowed: nothing was committed")
         if self._connection is not None:
             await commit(self._connection)
 
     async def leave(self) -> None:
-        """Roll back what was not committed and give the connection back."""
+        """Roll back what was not committed and give the connection back, once no statement runs any more."""
         self._over = True
+        if not self._busy:
+            await self._give_back()
+
+    async def _give_back(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -159,28 +168,38 @@ class TenantSession:
         self._admit()
         self._busy = True
         try:
-            return await self._send(call)
+            answer = await self._send(call)
+            self._still_open()
         except BaseException as error:
             self._failed = True
             if isinstance(error, psycopg.Error):
                 raise translate(error) from None
             raise
+        else:
+            return answer
         finally:
             self._busy = False
+            if self._over:
+                await self._give_back()
 
     def _admit(self) -> None:
         if self._busy:
             raise StatementRefused("a session serves one statement at a time")
-        if self._over:
-            raise StatementRefused("the session is over")
+        self._still_open()
         if self._failed:
             raise StatementRefused("the transaction has failed: leave the session")
+
+    def _still_open(self) -> None:
+        if self._over:
+            raise StatementRefused("the session is over")
 
     async def _send(self, call: Call) -> Answer:
         if self._connection is not None:
             return await self._connection.send((call,))
         self._connection = await self._pool.acquire()
-        return await self._connection.send((self._begin, self._entry.call, call))
+        self._still_open()
+        limits = self._connection.write_prelude
+        return await self._connection.send((self._begin, *limits, self._entry.call, call))
 
 
 WriteSession = TenantSession
@@ -190,14 +209,15 @@ async def commit(connection: Connection) -> None:
     """End the connection's transaction.
 
     Raises:
-        DatabaseUnavailable: With `in_doubt` set, the connection was lost meanwhile.
+        DatabaseUnavailable: The connection was lost; with `in_doubt` set, after commit was sent.
         DatabaseError: A deferred rule said no.
     """
+    ended_before = connection.hung_up()
     try:
         await connection.send((COMMIT,))
     except psycopg.Error as error:
         lost = connection.pgconn.status != psycopg.pq.ConnStatus.OK
-        raise _in_doubt() if lost else translate(error) from None
+        raise _in_doubt() if lost and not ended_before else translate(error) from None
 
 
 async def roll_back(connection: Connection) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import LiteralString
+from typing import Final, LiteralString
+
+from sba_db.errors import InvalidValue
+
+TIMES: Final = ("pool_timeout", "connect_timeout", "statement_timeout", "grace", "idle_timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,10 @@ class DatabaseSettings:
         explain_slow: Whether the plan of a slow statement is logged too, at most once a minute and method.
         enter_member: Statement that checks `%(member)s` against `%(tenant)s` and sets the tenant, in one.
         application_name: How the connections show in pg_stat_activity.
+
+    Raises:
+        InvalidValue: A time that is not positive and finite, or a number of connections or attempts that
+            leaves nothing to work with.
     """
 
     url: str = field(repr=False)
@@ -41,3 +50,19 @@ class DatabaseSettings:
     explain_slow: bool = False
     enter_member: LiteralString | None = None
     application_name: str = "sba"
+
+    def __post_init__(self) -> None:
+        for name in TIMES:
+            if not 0 < getattr(self, name) < math.inf:
+                raise InvalidValue("must be more than 0 seconds, and finite", field=name)
+        if self.slow_query is not None and not self.slow_query >= 0:
+            raise InvalidValue("must be at least 0 seconds", field="slow_query")
+        if not 0 <= self.min_size <= self.max_size or self.max_size < 1:
+            raise InvalidValue("must be at least 1, and at least min_size", field="max_size")
+        if self.attempts < 1:
+            raise InvalidValue("must be at least 1", field="attempts")
+
+
+def milliseconds(seconds: float) -> int:
+    """As Postgres takes a time limit: whole, and never 0, which would be none."""
+    return max(1, round(seconds * 1000))

@@ -9,17 +9,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from sba_db.errors import StatementRefused
+from sba_db.scripts import masked
 
 FILTER: Final = "tenant"
+_SETTING: Final = re.compile(r"\bset_config\b", re.IGNORECASE)
+_MORE: Final = re.compile(r";\s*\S")
 _PLACEHOLDER: Final = re.compile(r"%(?:\((?P<name>\w+)\)s|(?P<literal>%)|(?P<bad>.|$))", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement with `$1`, `$2`, … and the names of what they bind."""
+    """A statement with `$1`, `$2`, … and the names of what they bind.
+
+    Attributes:
+        sql: The text as the server takes it.
+        names: What `$1`, `$2`, … bind.
+        refusal: Why no session of a tenant sends it; empty when nothing is wrong with it.
+    """
 
     sql: bytes
     names: tuple[str, ...]
+    refusal: str = ""
 
     @property
     def tenant_bound(self) -> bool:
@@ -36,7 +46,13 @@ def parse(query: str) -> Statement:
     """
     names: dict[str, int] = {}
     sql = "".join(_pieces(query, names))
-    return Statement(sql.encode(), tuple(names))
+    return Statement(sql.encode(), tuple(names), _refusal(query))
+
+
+def _refusal(query: str) -> str:
+    if _SETTING.search(query):
+        return "a statement that changes settings: the tenant is one of them"
+    return "more than one statement" if _MORE.search(masked(query)) else ""
 
 
 def _pieces(query: str, names: dict[str, int]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from sba_db import ledger
-from sba_db.check import catalog, objects, tables, tenancy
+from sba_db.check import catalog, logins, months, objects, partitions, tables, tenancy
 from sba_db.check.difference import Difference
 from sba_db.migrate import rehearsed
 from sba_db.models.tables import ENUMS, TABLES
@@ -27,8 +27,8 @@ async def check(
     Tables, columns, types, defaults, enumerations, keys, references and indexes are compared with
     schema.prisma, as this release was generated from it. What Prisma has no words for (checks, policies,
     triggers, functions, views, grants, owners, indexes over expressions or some rows) is compared with what
-    the migrations make in a transaction that is rolled back. Partitions follow their table and are looked at
-    for row level security only.
+    the migrations make in a transaction that is rolled back. Partitions are looked at for row level security
+    and for what they do not have from their table; the logins, for powers that no row level security holds.
 
     Args:
         url: DSN of `sba_migrator`, on a direct connection.
@@ -49,6 +49,9 @@ async def check(
         found = [Difference(one.name, f"migration is {one.state}") for one in listed if not one.settled]
         found += tables.compared(TABLES, ENUMS, await catalog.read(connection))
         found += await tenancy.broken_rules(connection)
+        found += await partitions.on_their_own(connection)
+        found += await logins.beyond_their_grants(connection)
+        found += await months.forgotten(connection)
         return found + await _otherwise_made(connection, migrations) if rehearse else found
 
 

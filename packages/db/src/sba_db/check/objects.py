@@ -40,6 +40,21 @@ union all
 select c.relname, 'trigger ' || t.tgname, pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
 from ours c join pg_trigger t on t.tgrelid = c.oid and not t.tgisinternal
 union all
+select c.relname, 'rule ' || w.rulename, pg_get_ruledef(w.oid) || ' ' || w.ev_enabled::text
+from ours c join pg_rewrite w on w.ev_class = c.oid where c.relkind in ('r', 'p')
+union all
+select distinct c.relname, 'reference ' || k.conname, 'switched off' from ours c
+join pg_trigger t on t.tgrelid = c.oid and t.tgisinternal and t.tgenabled <> 'O'
+join pg_constraint k on k.oid = t.tgconstraint and k.contype = 'f'
+union all
+select c.relname, 'persistence', case c.relpersistence when 'p' then 'logged' else 'unlogged' end
+from ours c where c.relkind in ('r', 'p')
+union all
+select 'schema service',
+       'default grant of ' || d.defaclrole::regrole::text || ' on ' || d.defaclobjtype::text,
+       d.defaclacl::text
+from pg_default_acl d where d.defaclnamespace = to_regnamespace('service')
+union all
 select c.relname, 'index ' || i.relname, pg_get_indexdef(x.indexrelid)
 from ours c join pg_index x on x.indrelid = c.oid and (x.indpred is not null or x.indexprs is not null)
 join pg_class i on i.oid = x.indexrelid

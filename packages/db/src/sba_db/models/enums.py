@@ -3,7 +3,7 @@
 Generated from schema.prisma by `python -m tools.prisma generate`; do not edit.
 """
 
-# schema.prisma sha256 59389a8b199e5cd74d83ab36df1b87a64c6ff3b08e3a2b5b5189df93469aa887
+# schema.prisma sha256 d5e6b919ff4203d3394c4ae4741599e1880594a3fd76284accc4cd423b57d19e
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ class StepStatus(StrEnum):
 
 
 class ToolCallStatus(StrEnum):
-    """How a tool call ended."""
+    """How a tool call stands; a `lost` one has nobody left to say how it ended."""
 
+    RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    LOST = "lost"
 
 
 class HealthStatus(StrEnum):

@@ -3,7 +3,7 @@
 Generated from schema.prisma by `python -m tools.prisma generate`; do not edit.
 """
 
-# schema.prisma sha256 59389a8b199e5cd74d83ab36df1b87a64c6ff3b08e3a2b5b5189df93469aa887
+# schema.prisma sha256 d5e6b919ff4203d3394c4ae4741599e1880594a3fd76284accc4cd423b57d19e
 
 from __future__ import annotations
 
@@ -67,7 +67,13 @@ class AgentStep:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool, by a user or by a run; a trigger checks that a step it names is one of its run."""
+    """One call of a tool, by a user or by a run; a trigger checks that a step it names is one of its run.
+
+    `arguments`, `result` and `error` are stored without secrets. `attempt` is the run's attempt under whose
+    lease the call was made, None without one. `created_at` is its start, or its end if it was logged as a
+    whole; `finished_at` is None while it runs, and of calls from before there were starts. `duration_ms` is
+    None unless it succeeded or failed.
+    """
 
     tenant_id: UUID
     id: UUID
@@ -79,8 +85,10 @@ class ToolCall:
     arguments: Json
     result: Json
     error: Json
-    duration_ms: int
+    duration_ms: int | None
     created_at: datetime
+    attempt: int | None
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Generated from schema.prisma by `python -m tools.prisma generate`; do not edit.
 """
 
-# schema.prisma sha256 59389a8b199e5cd74d83ab36df1b87a64c6ff3b08e3a2b5b5189df93469aa887
+# schema.prisma sha256 d5e6b919ff4203d3394c4ae4741599e1880594a3fd76284accc4cd423b57d19e
 
 from __future__ import annotations
 
@@ -80,8 +80,10 @@ TOOL_CALLS: Final = Table(
         Column("arguments", "jsonb"),
         Column("result", "jsonb", nullable=True),
         Column("error", "jsonb", nullable=True),
-        Column("duration_ms", "integer"),
+        Column("duration_ms", "integer", nullable=True),
         Column("created_at", "timestamp(6) with time zone", default="CURRENT_TIMESTAMP"),
+        Column("attempt", "integer", nullable=True),
+        Column("finished_at", "timestamp(6) with time zone", nullable=True),
     ),
     primary_key=Index("tool_calls_pkey", ("tenant_id", "id"), unique=True),
     indexes=(Index("tool_calls_tenant_id_run_id_id_idx", ("tenant_id", "run_id", "id")),),
@@ -225,6 +227,6 @@ TABLES: Final = (
 ENUMS: Final = {
     "run_status": ("queued", "running", "succeeded", "failed", "cancelled"),
     "step_status": ("succeeded", "failed"),
-    "tool_call_status": ("succeeded", "failed"),
+    "tool_call_status": ("running", "succeeded", "failed", "lost"),
     "health_status": ("ok", "degraded", "down"),
 }

@@ -18,6 +18,7 @@ from sba_db.repositories.agent_runs import HELD, held_by
 from sba_db.sessions import ReadSession, WriteSession
 
 MOST_APPENDED: Final = 1_000
+MOST_READ: Final = 1_000
 BATCH: Final = 8 * 1024 * payloads.KIB
 
 COLUMNS: Final[LiteralString] = """
@@ -62,7 +63,8 @@ ARRAYS: Final = {
 }
 LIST: Final[LiteralString] = f"""
 select {COLUMNS} from service.agent_steps s
-where s.tenant_id = %(tenant)s and s.run_id = %(run_id)s order by s.seq
+where s.tenant_id = %(tenant)s and s.run_id = %(run_id)s and s.seq > %(after)s
+order by s.seq limit %(limit)s
 """
 
 
@@ -146,9 +148,25 @@ async def append_steps(session: WriteSession, *, lease: Lease, steps: Sequence[N
 
 
 @repository_method
-async def list_steps(reader: ReadSession, run_id: UUID) -> list[AgentStep]:
-    """The run's steps in order; none for a run the tenant does not have."""
-    return [_to_step(row) for row in await reader.fetch_all(LIST, {"run_id": run_id})]
+async def list_steps(
+    reader: ReadSession, run_id: UUID, *, after: int = 0, limit: int | None = None
+) -> list[AgentStep]:
+    """The run's steps in order; none for a run the tenant does not have.
+
+    A step takes up to half a mebibyte: whoever answers others asks for so many at a time.
+
+    Args:
+        reader: The session to read with.
+        run_id: Which run.
+        after: Only steps with a greater `seq`.
+        limit: At most so many, 1 to 1,000; all when None.
+
+    Raises:
+        InvalidValue: The limit is out of range.
+    """
+    size = None if limit is None else payloads.page_size(limit, most=MOST_READ)
+    rows = await reader.fetch_all(LIST, {"run_id": run_id, "after": after, "limit": size})
+    return [_to_step(row) for row in rows]
 
 
 def _checked(step: NewStep) -> dict[str, str | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, LiteralString
@@ -29,6 +28,7 @@ returning 1 as claimed
 REMEMBER: Final[LiteralString] = """
 update service.idempotency_keys k set outcome = %(outcome)s::jsonb
 where k.tenant_id = %(tenant)s and k.operation = %(operation)s and k.key = %(key)s
+returning k.outcome
 """
 RECALL: Final[LiteralString] = """
 select k.request_hash, k.outcome from service.idempotency_keys k
@@ -86,8 +86,10 @@ async def once(
     if claimed is None:
         return await _recalled(session, named, operation, digest)
     document = payloads.document("outcome", await work(), limit=payloads.DOCUMENT)
-    await session.execute(REMEMBER, named | {"outcome": document})
-    return Outcome(json.loads(document), replayed=False)
+    stored = await session.fetch_one(REMEMBER, named | {"outcome": document})
+    if stored is None:
+        raise TransactionConflict("the idempotency key was swept meanwhile")
+    return Outcome(stored["outcome"], replayed=False)
 
 
 async def _recalled(session: WriteSession, named: dict[str, object], operation: str, digest: str) -> Outcome:

@@ -17,6 +17,7 @@ from sba_db.sessions import ReadSession, WriteSession
 MOST_LISTED: Final = 1000
 MOST_AT_ONCE: Final = 100
 DECIMALS: Final = 6
+TOO_MUCH: Final = Decimal(10**18)
 
 ADD: Final[LiteralString] = """
 insert into service.usage_metrics as u (tenant_id, period, metric, value)
@@ -56,7 +57,8 @@ async def upsert_metrics(
         at: A moment of the hour; now by the database's clock when None.
 
     Raises:
-        InvalidValue: An amount that is negative, not finite or too fine, too many metrics, or no time zone.
+        InvalidValue: An amount that is negative, not finite, too large or too fine, too many metrics, or no
+            time zone.
     """
     if not metrics:
         return
@@ -101,6 +103,8 @@ def _amount(amount: Decimal | int) -> Decimal:
     value = Decimal(amount)
     if not value.is_finite() or value < 0:
         raise InvalidValue("has an amount that is negative or not finite", field="metrics")
+    if value >= TOO_MUCH:
+        raise InvalidValue(f"has an amount of {TOO_MUCH} or more", field="metrics")
     if value != round(value, DECIMALS):
         raise InvalidValue(f"has an amount with more than {DECIMALS} decimals", field="metrics")
     return value
