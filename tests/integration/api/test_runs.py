@@ -5,6 +5,9 @@ import uuid
 import psycopg
 import pytest
 
+from sba_db import agent_runs, agent_steps
+from sba_db.repositories.agent_steps import NewStep
+
 
 async def submit(api, headers, **changes):
     answer = await api.post(
@@ -122,6 +125,29 @@ async def test_a_new_run_has_no_steps_and_one_event(api, acme):
     assert events["next_after"] == 1
     later = (await api.get(f"/v1/runs/{run_id}/events", params={"after": 1}, headers=acme)).json()
     assert later == {"items": [], "next_after": 1}
+
+
+async def test_steps_come_in_pages_of_the_size_asked_for(api, acme, tenants, database):
+    run_id = (await submit(api, acme)).json()["id"]
+    async with database.tenant(tenants[0].id) as session:
+        lease = await agent_runs.claim_run(session, run_id=uuid.UUID(run_id), holder="w", ttl_seconds=60)
+        told = [NewStep(kind="plan", name=f"step {n}", input=n, output=n) for n in range(5)]
+        await agent_steps.append_steps(session, lease=lease, steps=told)
+    pages, cursor = [], {}
+    while cursor is not None:
+        page = (await api.get(f"/v1/runs/{run_id}/steps", params={"limit": 2, **cursor}, headers=acme)).json()
+        pages.append([step["seq"] for step in page["items"]])
+        cursor = page["next_cursor"] and {"cursor": page["next_cursor"]}
+    assert pages == [[1, 2], [3, 4], [5]]
+    assert len((await api.get(f"/v1/runs/{run_id}/steps", headers=acme)).json()["items"]) == 5
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "\u00b2", "9" * 400])
+async def test_a_cursor_of_steps_that_no_page_ended_with_is_named(api, acme, cursor):
+    run_id = (await submit(api, acme)).json()["id"]
+    answer = await api.get(f"/v1/runs/{run_id}/steps", params={"cursor": cursor}, headers=acme)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "cursor"
 
 
 @pytest.mark.parametrize("after", ["-1", "2147483648", "x", "1.5"])

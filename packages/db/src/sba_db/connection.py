@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, LiteralString, TypeVar
 
 import psycopg
-from psycopg import AsyncClientCursor, AsyncConnection, waiting
+from psycopg import AsyncConnection, waiting
 from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.conninfo import make_conninfo
@@ -26,7 +26,7 @@ from sba_db.failures import ServerSilent
 from sba_db.plans import Batch, Params, Plan, Planner, Row, require
 from sba_db.settings import DatabaseSettings, milliseconds
 from sba_db.slow import SlowStatements
-from sba_db.statements import parse
+from sba_db.statements import Statement, parse
 from sba_db.urls import parameters_of
 
 Call = tuple[LiteralString, Params]
@@ -208,7 +208,6 @@ class PooledConnection(Connection):
 
     def __init__(self, pgconn: PGconn, row_factory: AsyncRowFactory[Row] = dict_row) -> None:
         super().__init__(pgconn, row_factory)
-        self._binder = AsyncClientCursor(self)
         self._transformer = Transformer(self)
 
     async def _send(self, calls: Sequence[Call]) -> Answer:
@@ -221,12 +220,15 @@ class PooledConnection(Connection):
         return Answer(Plan().rows(self._transformer, last), last.command_tuples or 0)
 
     def _bound(self, calls: Sequence[Call]) -> bytes:
-        for query, params in calls:
-            require(parse(query).names, params)
         try:
-            return "\n; ".join(self._binder.mogrify(query, params) for query, params in calls).encode()
+            return b"\n; ".join([self._literal(parse(query), params) for query, params in calls])
         except UnicodeEncodeError:
             raise psycopg.DataError("text that is not valid Unicode") from None
+
+    def _literal(self, statement: Statement, params: Params) -> bytes:
+        require(statement.names, params)
+        values = [params[name] for name in statement.order]
+        return statement.template % tuple(map(self._transformer.as_literal, values))
 
 
 class Connector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,11 +24,15 @@ class Statement:
     Attributes:
         sql: The text as the server takes it.
         names: What `$1`, `$2`, … bind.
+        template: The text with `%b` for each value, `%%` for a percent sign.
+        order: What each `%b` is.
         refusal: Why no session of a tenant sends it; empty when nothing is wrong with it.
     """
 
     sql: bytes
     names: tuple[str, ...]
+    template: bytes
+    order: tuple[str, ...]
     refusal: str = ""
 
     @property
@@ -44,23 +48,33 @@ def parse(query: str) -> Statement:
     Raises:
         StatementRefused: Another use of the percent sign.
     """
-    names: dict[str, int] = {}
-    sql = "".join(_pieces(query, names))
-    return Statement(sql.encode(), tuple(names), _refusal(query))
+    texts: list[str] = []
+    order: list[str] = []
+    at = 0
+    for found in _PLACEHOLDER.finditer(query):
+        if found["bad"] is not None:
+            raise StatementRefused("a percent sign that is neither %(name)s nor %%")
+        texts.append(query[at : found.start()])
+        order.append(found["name"] or "")
+        at = found.end()
+    texts.append(query[at:])
+    return _statement(texts, order, _refusal(query))
+
+
+def _statement(texts: Sequence[str], order: Sequence[str], refusal: str) -> Statement:
+    """A statement of texts, and of what stands between them: a name, or nothing for a percent sign."""
+    names = {name: f"${at}" for at, name in enumerate(dict.fromkeys(filter(None, order)), 1)}
+    sql = _joined(texts, [names.get(name, "%") for name in order])
+    template = _joined(texts, ["%b" if name else "%%" for name in order])
+    return Statement(sql, tuple(names), template, tuple(filter(None, order)), refusal)
+
+
+def _joined(texts: Sequence[str], between: Sequence[str]) -> bytes:
+    pairs = zip(texts, [*between, ""], strict=True)
+    return "".join(text + piece for text, piece in pairs).encode()
 
 
 def _refusal(query: str) -> str:
     if _SETTING.search(query):
         return "a statement that changes settings: the tenant is one of them"
     return "more than one statement" if _MORE.search(masked(query)) else ""
-
-
-def _pieces(query: str, names: dict[str, int]) -> Iterator[str]:
-    at = 0
-    for found in _PLACEHOLDER.finditer(query):
-        if found["bad"] is not None:
-            raise StatementRefused("a percent sign that is neither %(name)s nor %%")
-        yield query[at : found.start()]
-        yield "%" if found["literal"] else f"${names.setdefault(found['name'], len(names) + 1)}"
-        at = found.end()
-    yield query[at:]

@@ -15,7 +15,7 @@ from sba_api.dependencies import Caller, CurrentCaller, path_id
 from sba_api.pages import Cursor, PageSize, page_document
 from sba_api.problems import ProblemError, not_found
 from sba_api.routing import TenantRoute
-from sba_db import agent_runs, agent_steps, audit_logs, run_events
+from sba_db import InvalidCursor, agent_runs, agent_steps, audit_logs, run_events
 from sba_db.models import AgentRun, AgentStep, CreatedRun, RunEvent, RunStatus
 from sba_db.sessions import TenantSession
 
@@ -72,13 +72,17 @@ async def list_runs(
 
 
 @router.get("/v1/runs/{run_id}/steps", response_model=schemas.Page[schemas.Step])
-async def list_steps(caller: CurrentCaller, run_id: str) -> JsonAnswer:
-    """A run's committed steps, in order, on one page."""
+async def list_steps(
+    caller: CurrentCaller, run_id: str, limit: PageSize = 50, cursor: Cursor = None
+) -> JsonAnswer:
+    """A run's committed steps, in order."""
     found = path_id(run_id, "run")
-    steps = await agent_steps.list_steps(caller.reader(), found)
+    steps = await agent_steps.list_steps(caller.reader(), found, after=_seq(cursor), limit=limit + 1)
     if not steps:
         await _require_run(caller, found)
-    return JsonAnswer({"items": [_step_document(step) for step in steps], "next_cursor": None})
+    page = steps[:limit]
+    last = str(page[-1].seq) if len(steps) > limit else None
+    return JsonAnswer({"items": [_step_document(step) for step in page], "next_cursor": last})
 
 
 @router.get("/v1/runs/{run_id}/events", response_model=schemas.Events)
@@ -126,6 +130,15 @@ async def _note_cancellation(session: TenantSession, caller: Caller, run: AgentR
         request_id=caller.request_id,
     )
     return await run_events.append_event(session, run_id=run.id, type=_CANCELLED, data={})
+
+
+def _seq(cursor: str | None) -> int:
+    """The sequence number a page of steps ended with."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit()) or int(cursor) > _MAX_SEQ:
+        raise InvalidCursor
+    return int(cursor)
 
 
 async def _require_run(caller: Caller, run_id: UUID) -> None:
