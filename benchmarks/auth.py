@@ -1,103 +1,51 @@
-"""What a token costs to verify against bare PyJWT, unknown keys, and the scan for service keys.
+"""What a token costs to verify against bare PyJWT, unknown keys, a hung host, and the scan for service keys.
 
 `python benchmarks/auth.py [--json FILE] [--rounds N] [--tokens N] [--megabytes N]`. The tokens are ES256.
 Bare is `jwt.decode` with the same checks (signature, `exp iat nbf iss aud`, required claims) on a key it
 holds already; ours has its memory of verified tokens off for the ratio. Contenders alternate; a ratio is
-the median of the rounds' ratios. Unknown keys are asked of a JWKS host on loopback that counts.
+the median of the rounds' ratios. Unknown keys are asked of a JWKS host on loopback that counts. What is
+scanned is `client_build.Build`: scripts, source maps, gz and br, images, fonts, wasm, styles and texts.
+
+While that host hangs, `unknown_kid_hung_ms` is the longest that a token with an unknown key waited for its
+refusal, and `verify_hung_vs_healthy` what a known one costs against when the host answers.
+`tenant_context_first` and `tenant_context_after` are the requests that entering a tenant costs a client, the
+first time and all the times after it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gzip
 import json
-import random
 import statistics
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import jwt
-from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
+from client_build import Build
+from key_issuer import Issuer, open_issuer, open_project
 from report import publish
 
-from sba_supabase import AuthSettings, KeySet, KeysUnavailable, TokenError, TokenVerifier
+from sba_supabase import (
+    KeysUnavailable,
+    Pool,
+    ProjectSettings,
+    TokenError,
+    TokenVerifier,
+    create_server_client,
+    set_tenant_context,
+)
 from sba_supabase.scan import scan
 
 PEERS = ("pyjwt", "cryptography", "httpx", "brotli")
 UNKNOWN = 10_000
 TASKS = 50
-PIECE = 1_000_000  # bytes of a generated bundle
-WORDS = 4_000
+BUILD_SEED = 7
 
 Figures = dict[str, float]
-
-
-class Issuer:
-    """A key, the set that publishes it, and tokens signed with it."""
-
-    def __init__(self) -> None:
-        self.private = ec.generate_private_key(ec.SECP256R1())
-        self.public = jwt.PyJWK(self.published(), "ES256")
-        self.url = ""
-        self.hits = 0
-
-    def published(self) -> dict[str, object]:
-        """The public half."""
-        members = json.loads(ECAlgorithm.to_jwk(self.private.public_key()))
-        return {**members, "kid": "k1", "alg": "ES256", "use": "sig"}
-
-    @property
-    def settings(self) -> AuthSettings:
-        """What its tokens are held to."""
-        return AuthSettings(issuer="http://127.0.0.1/auth/v1", jwks_url=self.url)
-
-    def token(self, kid: str = "k1") -> str:
-        """A token of a user's session, as Supabase Auth writes them."""
-        now = int(time.time())  # noqa: TID251 - a token's dates are wall-clock
-        claims = {
-            "iss": "http://127.0.0.1/auth/v1",
-            "aud": "authenticated",
-            "sub": str(uuid.uuid4()),
-            "exp": now + 3600,
-            "iat": now,
-            "role": "authenticated",
-            "aal": "aal1",
-            "session_id": str(uuid.uuid4()),
-            "email": "someone@example.com",
-            "app_metadata": {"provider": "email", "tenant_id": str(uuid.uuid4())},
-            "user_metadata": {},
-        }
-        return jwt.encode(claims, self.private, "ES256", headers={"kid": kid})
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Publish the key set once and close."""
-        await reader.readuntil(b"\r\n\r\n")
-        self.hits += 1
-        body = json.dumps({"keys": [self.published()]}).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-
-@asynccontextmanager
-async def open_issuer() -> AsyncIterator[tuple[Issuer, KeySet]]:
-    """An issuer on loopback, and its keys."""
-    issuer = Issuer()
-    server = await asyncio.start_server(issuer.answer, "127.0.0.1", 0)
-    issuer.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks.json"
-    async with server, httpx.AsyncClient(trust_env=False) as http:
-        keys = KeySet(issuer.url, http=http)
-        yield issuer, keys
-        await keys.aclose()
 
 
 def decoded(token: str, issuer: Issuer) -> None:
@@ -181,6 +129,51 @@ async def unknown_keys() -> Figures:
         }
 
 
+async def hung_host(rounds: int, count: int) -> Figures:
+    """What callers notice of a JWKS host that takes requests and says nothing."""
+    ratios, refusals = [], []
+    async with open_issuer() as (issuer, keys):
+        verifier = TokenVerifier(issuer.settings, keys=keys, cache_size=0)
+        tokens = [issuer.token() for _ in range(count)]
+        await timed(verifier, tokens)
+        for _ in range(rounds):
+            healthy = min([await timed(verifier, tokens) for _ in range(3)])
+            issuer.hangs = True
+            refusals += [await _refused_after(verifier, issuer.token(f"unknown-{n}")) for n in range(5)]
+            ratios.append(min([await timed(verifier, tokens) for _ in range(3)]) / healthy)
+            issuer.hangs = False
+    return {
+        "unknown_kid_hung_ms": max(refusals) * 1e3,
+        "verify_hung_vs_healthy": statistics.median(ratios),
+    }
+
+
+async def _refused_after(verifier: TokenVerifier, token: str) -> float:
+    """Seconds until the refusal."""
+    began = time.perf_counter()
+    try:
+        await verifier.verify(token)
+    except (TokenError, KeysUnavailable):
+        return time.perf_counter() - began
+    raise AssertionError("a token with an unknown key was admitted")
+
+
+async def tenant_context() -> Figures:
+    """Requests that entering a tenant adds to those of the work itself."""
+    tenant, times = uuid.uuid4(), 100
+    async with open_project() as project, Pool() as pool:
+        settings = ProjectSettings(SUPABASE_URL=project.url, SUPABASE_ANON_KEY="sb_publishable_benchmark")
+        client = await create_server_client(settings, pool=pool, bearer=Issuer().token())
+        before = project.requests
+        await set_tenant_context(client, tenant)
+        first = project.requests - before
+        for _ in range(times):
+            mine = await set_tenant_context(client, tenant)
+            await mine.table("documents").select("id").execute()
+        after = project.requests - before - first - times
+    return {"tenant_context_first": float(first), "tenant_context_after": float(after)}
+
+
 def _renamed(token: str, kid: str) -> str:
     """A token whose header names another key."""
     header = {**jwt.get_unverified_header(token), "kid": kid}
@@ -188,60 +181,27 @@ def _renamed(token: str, kid: str) -> str:
     return f"{encoded}{token[token.index('.') :]}"
 
 
-def bundle(choose: random.Random, words: list[str]) -> bytes:
-    """About a megabyte of minified JavaScript: calls, literals, escapes, a few long runs of base64."""
-    parts: list[str] = []
-    length = 0
-    while length < PIECE:
-        first, second, third = choose.choices(words, k=3)
-        call = f'{second}.{third}("{first} {third}\\n"+{second},"/{first}")'
-        part = f"function {first}({second},{third}){{return {call}}}"
-        if choose.random() < 0.01:
-            part += (
-                f'var {first}="{choose.randbytes(120).hex()}",{third}="\\u00e9\\x41%20{second}"+"{first}";'
-            )
-        parts.append(part)
-        length += len(part)
-    return "".join(parts).encode()
-
-
-def written_tree(folder: Path, megabytes: int) -> None:
-    """A build of a client: bundles, their source maps and their packed copies."""
-    choose = random.Random(7)  # noqa: S311 - the same tree each time
-    words = [
-        "".join(choose.choices("abcdefghijklmnopqrstuvwxyz", k=choose.randint(1, 9))) for _ in range(WORDS)
-    ]
-    for number in range(megabytes):
-        text = bundle(choose, words)
-        place = folder / f"chunk-{number // 3}"
-        match number % 3:
-            case 0:
-                place.with_suffix(".js").write_bytes(text)
-            case 1:
-                document = {"version": 3, "sources": ["a.ts"], "sourcesContent": [text.decode()]}
-                place.with_suffix(".js.map").write_text(json.dumps(document), encoding="utf-8")
-            case _:
-                place.with_suffix(".js.gz").write_bytes(gzip.compress(text, 6))
-
-
 def scanning(rounds: int, megabytes: int) -> Figures:
-    """Megabytes a second, unpacked, of a tree without findings."""
-    rates = []
+    """Megabytes a second, unpacked, of a client's build without findings; of wall and of processor time."""
+    rates, busy = [], []
     with tempfile.TemporaryDirectory(prefix="sba-bench-") as directory:
-        written_tree(Path(directory), megabytes)
+        Build(BUILD_SEED).write(Path(directory), megabytes)
         for _ in range(rounds):
-            began = time.perf_counter()
+            began, began_busy = time.perf_counter(), time.process_time()
             report = scan([Path(directory)])
             rates.append(report.size / 1e6 / (time.perf_counter() - began))
+            busy.append(report.size / 1e6 / (time.process_time() - began_busy))
             assert not report.findings
             assert not report.problems
-    return {"scan_mb_per_s": statistics.median(rates)}
+    return {"scan_mb_per_s": statistics.median(rates), "scan_mb_per_cpu_s": statistics.median(busy)}
 
 
 def measure(rounds: int, tokens: int, megabytes: int) -> Figures:
     """Every figure."""
     figures = asyncio.run(verification(rounds, tokens))
     figures |= asyncio.run(unknown_keys())
+    figures |= asyncio.run(hung_host(rounds, tokens))
+    figures |= asyncio.run(tenant_context())
     return figures | scanning(min(rounds, 3), megabytes)
 
 

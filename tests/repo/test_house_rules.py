@@ -105,6 +105,7 @@ def test_a_statement_is_read_with_the_constants_it_is_composed_of(tree: Path) ->
 
 
 MADE = "    client = await create_server_client(settings, pool=pool)\n"
+ENTERED = "await set_tenant_context(client, t)"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,18 @@ MADE = "    client = await create_server_client(settings, pool=pool)\n"
         ("    return (await create_server_client(s)).functions.invoke('f')\n", [2]),
         ("    self.client = await create_client(s)\n    return self.client.schema('x')\n", [3]),
         ("    client = await create_admin_client(s, service='x')\n    client.table('t')\n", []),
+        (f"{MADE}    await set_tenant_context(tenant_id=t, client=client)\n    client.table('t')\n", []),
+        (f"{MADE}    if t:\n        await set_tenant_context(client, t)\n    client.table('t')\n", [5]),
+        (f"{MADE}    if t:\n        return\n    else:\n        {ENTERED}\n    client.table('t')\n", []),
+        (f"{MADE}    try:\n        {ENTERED}\n    except E:\n        pass\n    client.table('t')\n", [7]),
+        (f"{MADE}    try:\n        {ENTERED}\n    except E:\n        raise\n    client.table('t')\n", []),
+        (f"{MADE}    for t in ts:\n        {ENTERED}\n    client.table('t')\n", [5]),
+        (f"{MADE}    other = client\n    other.table('t')\n", [4]),
+        (f"{MADE}    getattr(client, 'table')('t')\n    getattr(client, 'auth')\n", [3]),
+        (f"{MADE}    async def g():\n        client.table('t')\n", [4]),
+        ("    n, client = 1, await create_client(s)\n    client.table('t')\n", [3]),
+        ("    all_ = [await create_client(s)]\n    for one in all_:\n        one.table('t')\n", [4]),
+        ("    match pool:\n        case 1:\n            c = await create_client(s)\n    c.table('t')\n", [5]),
     ],
 )
 def test_a_client_is_followed_to_its_tenant(tree: Path, body: str, lines: list[int]) -> None:
@@ -127,12 +140,44 @@ def test_a_client_is_followed_to_its_tenant(tree: Path, body: str, lines: list[i
     assert [violation.line for violation in broken("tenant_context", tree)] == lines
 
 
-@pytest.mark.parametrize(("kind", "count"), [("Client", 1), ("'ServerClient'", 1), ("TenantClient", 0)])
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        *(("Client", 1), ("'ServerClient'", 1), ("TenantClient", 0), ("Client | None", 1), ("'a b'", 0)),
+        *(("Annotated[sba_supabase.Client, 'x']", 1), ("Optional['Client']", 1)),
+    ],
+)
 def test_a_client_that_is_taken_is_a_tenants(tree: Path, kind: str, count: int) -> None:
     planted = tree / "packages/x/src/sba_x/files.py"
     planted.parent.mkdir(parents=True)
     planted.write_text(f"def f(client: {kind}):\n    return client.table('t')\n", encoding="utf-8")
     assert len(broken("tenant_context", tree)) == count
+
+
+ROUNDABOUT = """
+from sba_supabase import create_client as make
+
+async def helper():
+    return await make(s)
+
+class Service:
+    async def start(self):
+        self.client = await make(s)
+        self.mine = await make(s)
+        await set_tenant_context(self.mine, t)
+
+    async def work(self):
+        self.client.table("t")
+        self.mine.table("t")
+        (await helper()).table("t")
+"""
+
+
+def test_a_client_is_followed_through_a_module(tree: Path) -> None:
+    planted = tree / "packages/x/src/sba_x/service.py"
+    planted.parent.mkdir(parents=True)
+    planted.write_text(ROUNDABOUT, encoding="utf-8")
+    assert [violation.line for violation in broken("tenant_context", tree)] == [14, 16]
 
 
 def test_this_repository_keeps_every_rule() -> None:

@@ -55,6 +55,7 @@ class H2Server:
         self._quorum = quorum
         self._waiting = 0
         self._enough = asyncio.Event()
+        self.heard = asyncio.Event()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -68,6 +69,8 @@ class H2Server:
                     if isinstance(event, h2.events.RequestReceived):
                         answers.add(asyncio.create_task(self._answer(connection, writer, event)))
                 writer.write(connection.data_to_send())
+                self.heard.set()
+                self.heard.clear()
         for task in answers:
             task.cancel()
         writer.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -29,6 +31,19 @@ async def garbage(writer: asyncio.StreamWriter) -> None:
     """Answer with what is no HTTP."""
     writer.write(b"\x00\xffSSH-2.0-what\r\n\r\n")
     await writer.drain()
+
+
+async def cut(writer: asyncio.StreamWriter) -> None:
+    """Promise a body and close in the middle of it."""
+    writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"keys":[')
+    await writer.drain()
+
+
+async def reset(writer: asyncio.StreamWriter) -> None:
+    """End the connection without a word."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:

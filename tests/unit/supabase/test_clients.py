@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 
@@ -25,6 +26,7 @@ from sba_supabase import (
     create_server_client,
     set_tenant_context,
 )
+from sba_supabase.auth.cookies import CookieJar, CookieOptions
 from sba_supabase.errors import AdminSession, RequestEscapes, TenantRefused
 from tests.unit.supabase.project import KEY, Asked, Project, refused, session
 
@@ -180,6 +182,45 @@ async def test_a_tenant_that_is_no_id_is_not_even_asked_for(project, pool):
     with pytest.raises(ValueError, match="UUID"):
         await set_tenant_context(client, "acme")
     assert project.asked == []
+
+
+async def test_another_user_on_the_same_client_is_asked_for_anew(project, pool):
+    grant = {"ana": session("ana", ends=FAR), "gita": session("gita", ends=FAR, user_id=str(OTHER))}
+    project.routes["/auth/v1/token"] = lambda asked: (200, grant[asked.body["email"]])
+    client = await create_server_client(project, pool=pool)
+    await client.auth.sign_in_with_password({"email": "ana", "password": "x"})
+    await set_tenant_context(client, TENANT)
+    await client.auth.sign_in_with_password({"email": "ana", "password": "x"})
+    await set_tenant_context(client, TENANT)
+    assert len(project.to(RPC)) == 1
+    await client.auth.sign_in_with_password({"email": "gita", "password": "x"})
+    assert client.tenant_id == TENANT
+    project.routes[RPC] = lambda _: (403, refused("42501"))
+    with pytest.raises(MembershipRequired):
+        await set_tenant_context(client, TENANT)
+    assert (await who(client))["x-tenant-id"] == str(TENANT)
+
+
+async def test_a_refreshed_session_keeps_its_tenant_without_a_question(project, pool):
+    jar = CookieJar({}, CookieOptions())
+    jar.write("sb-127-auth-token", json.dumps(session("ana", ends=FAR)))
+    cookies = {cookie.name: cookie.value for cookie in jar.changes()}
+    project.routes["/auth/v1/token"] = lambda _: (200, session("new", ends=FAR))
+    client = await create_server_client(project, pool=pool, cookies=cookies)
+    await set_tenant_context(client, TENANT)
+    await client.auth.refresh_session()
+    await set_tenant_context(client, TENANT)
+    seen = await who(client)
+    assert (seen["authorization"], seen["x-tenant-id"]) == ("Bearer access.new.token", str(TENANT))
+    assert len(project.to(RPC)) == 1
+
+
+@pytest.mark.parametrize("make", [create_client, create_server_client])
+async def test_a_secret_key_in_the_place_of_the_public_one_makes_no_client(make, project, pool):
+    project.anon_key = SecretStr(SECRET)
+    with pytest.raises(SettingsError, match="is a secret key") as refused:
+        await make(project, pool=pool)
+    assert "hunter2" not in str(refused.value)
 
 
 async def test_an_unreachable_project_says_so_soon(project):

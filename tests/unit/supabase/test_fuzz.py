@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sba_supabase import AuthSettings, KeySet, Principal, TokenError, TokenVerifier
+from sba_supabase.auth.jwk import read_key_set
 from tests.unit.supabase.issuer import ISSUER, USER, Clock, Signer, honest, jwks, packed
 
 SIGNER = Signer.es256()
@@ -90,3 +91,48 @@ def test_a_signed_token_with_any_claims_never_escapes(verdict, claims: dict[str,
 def test_a_signed_token_of_any_bytes_never_escapes(verdict, payload: bytes, header: bytes):
     assert isinstance(verdict(SIGNER.sign(packed(SIGNER.header), payload)), str)
     assert isinstance(verdict(SIGNER.sign(header, packed(honest()))), str)
+
+
+KEY_MEMBERS = st.sampled_from(
+    ["kid", "kty", "crv", "alg", "use", "key_ops", "x", "y", "n", "e", "d", "k", "x5c", "oth"]
+)
+KEY_VALUES = JSON | st.sampled_from(
+    [
+        "EC",
+        "RSA",
+        "OKP",
+        "oct",
+        "P-256",
+        "Ed25519",
+        "ES256",
+        "RS256",
+        "EdDSA",
+        "sig",
+        "AQAB",
+        "A" * 43,
+        "B" * 342,
+    ]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    entries=st.lists(JSON | st.dictionaries(KEY_MEMBERS, KEY_VALUES, max_size=8), max_size=5),
+    changes=st.dictionaries(KEY_MEMBERS, KEY_VALUES, max_size=3),
+)
+def test_a_key_set_of_any_shape_is_read_or_refused(entries: list[object], changes: dict[str, object]):
+    document = packed({"keys": [*entries, {**SIGNER.jwk, **changes}]})
+    try:
+        keys = read_key_set(document)
+    except ValueError:
+        return
+    assert all(key.algorithm in {"ES256", "RS256", "EdDSA"} for key in keys.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(document=st.binary(max_size=200) | JSON.map(packed))
+def test_any_bytes_are_a_key_set_or_none(document: bytes):
+    try:
+        assert isinstance(read_key_set(document), dict)
+    except ValueError:
+        return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
+from math import isqrt, prod
 from typing import Any
 
 import pytest
@@ -15,6 +18,10 @@ EC, RSA, ED = Signer.es256(), Signer.rs256(), Signer.eddsa()
 WEAK = Signer.rs256(bits=1024)
 P384 = {**ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP384R1()).public_key(), as_dict=True), "kid": "k1"}
 ED448 = {**OKPAlgorithm.to_jwk(ed448.Ed448PrivateKey.generate().public_key(), as_dict=True), "kid": "k1"}
+
+
+FIELD = 2**255 - 19
+ORDER_EIGHT = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 
 
 def changed(signer: Signer, **members: object) -> dict[str, Any]:
@@ -40,6 +47,82 @@ def test_a_key_shows_only_its_name():
     assert EC.jwk["x"] not in repr(read_key(EC.jwk))
 
 
+def b64(number: int, width: int = 0, order: Any = "big") -> str:
+    octets = number.to_bytes(width or (number.bit_length() + 7) // 8, order)
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def modulus(*factors: int) -> dict[str, Any]:
+    """An RSA key of these numbers' product."""
+    return changed(RSA, n=b64(prod(factors)))
+
+
+SMALL = [n for n in range(2, 168) if all(n % d for d in range(2, isqrt(n) + 1))]
+
+
+def sturdy(bits: int) -> int:
+    """A number of that length, without small factors; whether it is prime does not matter here."""
+    while True:
+        number = secrets.randbits(bits) | 1 | 3 << (bits - 2)
+        if all(number % prime and (number + 2) % prime for prime in SMALL[1:]):
+            return number
+
+
+def roca() -> dict[str, Any]:
+    """A modulus as the primes of Infineon's library make it: a power of 65537 modulo the small primes."""
+    small = prod(SMALL)
+    return modulus(small * sturdy(2049 - small.bit_length()) + pow(65537, secrets.randbits(100), small))
+
+
+def near() -> dict[str, Any]:
+    first = sturdy(1024)
+    return modulus(first, first + 2)
+
+
+def point(height: int) -> dict[str, Any]:
+    """An Ed25519 key of this height."""
+    return changed(ED, x=b64(height, 32, "little"))
+
+
+WEAK_KEYS = {
+    "e = 3": changed(RSA, e="Aw"),
+    "e even": changed(RSA, e=b64(65_536)),
+    "e = 0": changed(RSA, e="AA"),
+    "e of 33 bits": changed(RSA, e=b64(2**32 + 1)),
+    "n even": modulus(2, sturdy(2048)),
+    "n with a small factor": modulus(167, sturdy(2047)),
+    "n a square": modulus(square := sturdy(1024), square),
+    "factors of n close together": near(),
+    "ROCA": roca(),
+    **{
+        f"Ed25519 of small order: {y:x}": point(y)
+        for y in (0, 1, FIELD - 1, ORDER_EIGHT, FIELD - ORDER_EIGHT)
+    },
+    "Ed25519 of small order, negated": point(1 | 1 << 255),
+    "Ed25519 of small order, not reduced": point(FIELD + 1),
+    "Ed25519 not reduced": point(FIELD + 9),
+}
+MISSPELLED = {
+    "x padded": changed(EC, x=EC.jwk["x"] + "="),
+    "x with a line break": changed(EC, x=EC.jwk["x"][:9] + "\n" + EC.jwk["x"][9:]),
+    "x in the standard alphabet": changed(EC, x="+" + EC.jwk["x"][1:]),
+    "x with loose bits": changed(EC, x=EC.jwk["x"][:-1] + "B"),
+    "x beyond ASCII": changed(EC, x="é" + EC.jwk["x"][1:]),
+    "x with a lone surrogate": changed(EC, x="\ud800" + EC.jwk["x"][1:]),
+    "x of 33 octets": changed(EC, x=b64(0, 1) + EC.jwk["x"]),
+    "x of 31 octets": changed(EC, x="A" * 42),
+    "x an object": changed(EC, x={}),
+    "x null": changed(EC, x=None),
+    "y null": changed(EC, y=None),
+    "e null": changed(RSA, e=None),
+    "n padded": changed(RSA, n=RSA.jwk["n"] + "=="),
+    "Ed25519 of 33 octets": changed(ED, x=b64(5, 33)),
+    "Ed25519 with a y": changed(ED, y=EC.jwk["y"], kty="EC"),
+    "X25519": changed(ED, crv="X25519"),
+    "secp256k1": changed(EC, crv="secp256k1"),
+    "kid with its private half in another spelling": changed(EC, k="AAAA"),
+    "RSA of more than two primes": changed(RSA, oth=[]),
+}
 UNUSABLE: dict[str, dict[str, Any]] = {
     "no kid": changed(EC, kid=...),
     "kid empty": changed(EC, kid=""),
@@ -80,6 +163,8 @@ UNUSABLE: dict[str, dict[str, Any]] = {
     "a point off the curve": changed(EC, x=EC.jwk["y"], y=EC.jwk["x"]),
     "a point at zero": changed(EC, x="A" * 43, y="A" * 43),
     "Ed25519 too short": changed(ED, x="AAAA"),
+    **WEAK_KEYS,
+    **MISSPELLED,
 }
 
 
@@ -90,10 +175,57 @@ def test_a_key_that_contradicts_itself_is_not_used(name: str):
 
 def test_an_unusable_key_takes_none_of_its_neighbours_along():
     ed = Signer.eddsa("k2")
-    neighbours = [*UNUSABLE.values(), 7, None, "key", [], ed.jwk]
-    assert list(read_key_set(packed({"keys": neighbours}))) == ["k2"]
+    neighbours = [*UNUSABLE.values(), 7, None, "key", []]
+    for first in range(0, len(neighbours), 60):
+        document = packed({"keys": [*neighbours[first : first + 60], ed.jwk]})
+        assert list(read_key_set(document)) == ["k2"]
+
+
+def test_an_unweakened_number_of_each_length_is_a_key():
+    for bits in (2048, 8192):
+        number = next(
+            n
+            for n in iter(lambda bits=bits: sturdy(bits), 0)
+            if any(n % prime not in {pow(65537, e, prime) for e in range(prime)} for prime in SMALL)
+        )
+        assert read_key(modulus(number)) is not None
+    assert read_key(modulus(sturdy(2047))) is None
+    assert read_key(modulus(sturdy(8193))) is None
 
 
 def test_a_name_used_twice_names_no_key():
     twice = [EC.jwk, Signer.es256("k2").jwk, Signer.rs256("k1").jwk]
     assert list(read_key_set(packed({"keys": twice}))) == ["k2"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed(EC, use="enc"),
+        {"kty": "oct", "kid": "k1", "k": "c2VjcmV0"},
+        {"kid": "k1"},
+        changed(EC, d="AAAA"),
+    ],
+    ids=["for encryption", "a secret", "nothing", "its private half"],
+)
+def test_a_name_is_no_key_s_as_soon_as_another_entry_bears_it(other: dict[str, Any]):
+    assert read_key_set(packed({"keys": [EC.jwk, other]})) == {}
+    assert read_key_set(packed({"keys": [other, EC.jwk]})) == {}
+
+
+@pytest.mark.parametrize("signer", [EC, RSA, ED], ids=lambda signer: signer.algorithm)
+def test_a_key_whose_private_half_is_published_under_another_name_is_nobody_s(signer: Signer):
+    leaked = changed(signer, kid="k2", d="AAAA", use=...)
+    assert read_key_set(packed({"keys": [signer.jwk, leaked]})) == {}
+
+
+def test_secrets_and_other_keys_of_a_set_do_not_touch_the_good_one():
+    others = [{"kty": "oct", "kid": "k2", "alg": "HS256", "k": "c2VjcmV0"}, changed(RSA, kid="k3", use="enc")]
+    assert list(read_key_set(packed({"keys": [*others, EC.jwk]}))) == ["k1"]
+
+
+@pytest.mark.parametrize(
+    "key", [{"kid": ["k1"]}, {"kid": {}}, {"d": 1}, {"kty": {}, "d": []}, {"kid": "\ud800"}]
+)
+def test_an_entry_of_any_shape_is_passed_over(key: dict[str, Any]):
+    assert list(read_key_set(packed({"keys": [key, EC.jwk]}))) == ["k1"]

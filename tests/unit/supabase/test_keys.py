@@ -11,7 +11,7 @@ import pytest
 from sba_supabase import KeySet, KeysUnavailable, TokenError
 from sba_supabase.errors import KeyUnknown
 from tests.unit.supabase.issuer import Clock, Signer, jwks, packed
-from tests.unit.supabase.key_host import Behaviour, KeyHost, answer, drip, flood, garbage, hang
+from tests.unit.supabase.key_host import Behaviour, KeyHost, answer, cut, drip, flood, garbage, hang, reset
 
 MakeKeys = Callable[..., KeySet]
 OTHER = Signer.es256("k2")
@@ -21,6 +21,8 @@ FAULTS: dict[str, Behaviour] = {
     "dripping": drip,
     "endless": flood,
     "no HTTP": garbage,
+    "cut off": cut,
+    "reset": reset,
     "500": answer(DOCUMENT, "500 Internal Server Error"),
     "404": answer(DOCUMENT, "404 Not Found"),
     "redirected": answer(b"", "302 Found", "location: http://127.0.0.1:9/keys\r\n"),
@@ -183,15 +185,6 @@ async def test_a_removed_key_is_gone_within_the_bound_whatever_the_traffic(
             await landed(keys)
         with pytest.raises((KeyUnknown, KeysUnavailable)):
             await keys.find("k1")
-
-
-async def test_empty_is_an_answer_too(host: KeyHost, make_keys: MakeKeys, clock: Clock):
-    keys = make_keys()
-    await keys.find("k1")
-    host.publishes(b'{"keys":[]}')
-    clock.now += 3000
-    with pytest.raises(KeyUnknown):
-        await keys.find("k1")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

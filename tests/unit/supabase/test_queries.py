@@ -79,12 +79,19 @@ async def test_a_fetch_names_its_columns_filters_and_order(client: AsyncPostgres
     assert wire.sent == {
         "select": "tenant_id,user_id,role,created_at,revoked_at",
         "tenant_id": f"eq.{TENANT}",
-        "role": "in.(admin,owner)",
+        "role": 'in.("admin","owner")',
         "revoked_at": "is.null",
         "order": "created_at.desc,tenant_id.asc,user_id.asc",
         "limit": "5",
         "offset": "10",
     }
+
+
+async def test_any_of_several_values_is_each_of_them_as_it_is(client: AsyncPostgrestClient, wire: Wire):
+    await queries.fetch(client, TENANTS, {"slug": ['a",b', "null", "", "c\\"]})
+    assert wire.sent["slug"] == 'in.("","a\\",b","c\\\\","null")'
+    with pytest.raises(ValueError, match="null"):
+        await queries.fetch(client, TENANTS, {"slug": ["a", None]})
 
 
 async def test_find_answers_one_row_or_none(client: AsyncPostgrestClient, wire: Wire):

@@ -14,7 +14,7 @@ from sba_supabase.auth.cookies import CookieJar, encode
 from sba_supabase.auth.flights import Flights
 from sba_supabase.auth.sessions import parse_session
 from tests.unit.supabase.issuer import NOW, Clock
-from tests.unit.supabase.project import KEY, Asked, Project, session, user
+from tests.unit.supabase.project import KEY, USER, Asked, Project, session, user
 
 NAME = "sb-127-auth-token"
 TOKEN = "/auth/v1/token"
@@ -141,6 +141,7 @@ async def test_a_session_that_has_ended_is_forgotten(status: int, project, pool)
         (200, []),
         (200, "?"),
         (200, b"<html>"),
+        (200, {**session(ends=NOW), "expires_at": 10**400}),
         (200, b"[" * 100_000),
         (302, {}),
     ],
@@ -149,6 +150,14 @@ async def test_an_issuer_that_cannot_answer_costs_nobody_their_session(status: i
     project.routes[TOKEN] = lambda _: (status, answer)
     with pytest.raises(SessionUnavailable):
         await open_client(project, pool, brought(session(ends=NOW)))
+
+
+async def test_a_session_that_lives_a_little_longer_does_so_without_the_issuer(project, pool):
+    project.routes[TOKEN] = lambda _: (503, {})
+    client = await open_client(project, pool, brought(session(ends=NOW + 5)))
+    assert client.access_token == "access.ana.token"
+    assert client.response_headers() == []
+    assert len(project.to(TOKEN)) == 1
 
 
 async def test_an_issuer_that_is_gone_costs_nobody_their_session(project, pool):
@@ -166,6 +175,9 @@ async def test_an_issuer_that_is_gone_costs_nobody_their_session(project, pool):
         {"access_token": "a", "refresh_token": "r", "expires_at": True},
         {"access_token": "a", "refresh_token": "r", "expires_at": "1"},
         {"access_token": "a", "refresh_token": 1, "expires_at": NOW * 2},
+        {"access_token": "a", "refresh_token": "r", "expires_at": 10**400},
+        {"access_token": "a", "refresh_token": "r", "expires_at": float("inf")},
+        {"access_token": "a", "refresh_token": "r", "expires_at": float("nan")},
     ],
 )
 async def test_what_is_no_session_is_nobodys(members: dict[str, Any], project, pool):
@@ -189,6 +201,21 @@ async def test_a_session_without_its_user_still_acts(project, pool):
     client = await open_client(project, pool, brought(members))
     assert await acts_as(client) == "Bearer access.ana.token"
     assert await client.auth.get_session() is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"expires_in": 3599.4809}, {"expires_at": NOW * 2 + 0.5}, {"expires_in": None}]
+)
+async def test_a_session_as_javascript_sets_it_is_a_session_here(wrong: dict[str, Any], project, pool):
+    """`auth.setSession` of supabase-js stores the rest of a second; signing out must find the session."""
+    members = {name: value for name, value in {**session(ends=NOW * 2), **wrong}.items() if value is not None}
+    client = await open_client(project, pool, brought(members))
+    found = await client.auth.get_session()
+    assert (found.access_token, found.user.id) == ("access.ana.token", USER)
+    await client.auth.sign_out()
+    assert [asked.headers["authorization"] for asked in project.to("/auth/v1/logout")] == [
+        "Bearer access.ana.token"
+    ]
 
 
 async def test_signing_in_sets_the_cookies_and_the_next_request_is_theirs(project, pool):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sba_supabase.auth.envelope import open_envelope, read_members
 from sba_supabase.errors import TokenError
 
 _OPAQUE: Final = re.compile(r"sb_(?P<kind>publishable|secret)_[A-Za-z0-9_-]+")
 _HOSTED: Final = re.compile(r"(?P<ref>[a-z0-9]+)\.supabase\.(co|in)")
+_WITHIN: Final = re.compile(r"sb_secret_[A-Za-z0-9_-]+|ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LONGEST: Final = 4096
 _ROLES: Final = {"publishable": "anon", "secret": "service_role"}
+_UNBOUND: Final = frozenset({"service_role", "supabase_admin", "postgres"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,17 @@ def read_api_key(text: str) -> ApiKey | None:
 def is_secret(text: str) -> bool:
     """Whether a text is a key that passes by row level security."""
     key = read_api_key(text)
-    return key is not None and key.role == _ROLES["secret"]
+    return key is not None and key.role in _UNBOUND
+
+
+def holds_secret(text: str) -> bool:
+    """Whether such a key is anywhere in a text, as in a quoted value, an address or a document."""
+    return any(is_secret(found[0]) for found in _WITHIN.finditer(unquote(text)))
 
 
 def hosted_ref(url: str) -> str | None:
     """The project a hosted address names; None for a custom domain, or one that hosts itself."""
-    hosted = _HOSTED.fullmatch(urlsplit(url).hostname or "")
+    hosted = _HOSTED.fullmatch((urlsplit(url).hostname or "").removesuffix("."))
     return hosted["ref"] if hosted is not None else None
 
 

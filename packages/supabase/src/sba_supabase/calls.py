@@ -179,8 +179,18 @@ def read(returns: type[T], content: bytes) -> T:
     Raises:
         ResultInvalid: it is of another shape.
     """
+    adapter: TypeAdapter[T] = _adapter(cast("Hashable", returns))
+    return read_by(adapter, content)
+
+
+def read_by(adapter: TypeAdapter[T], content: bytes) -> T:
+    """The result in an answer's JSON, by an adapter; an empty answer is null.
+
+    Raises:
+        ResultInvalid: it is of another shape.
+    """
     try:
-        result: T = _adapter(cast("Hashable", returns)).validate_json(content or b"null")
+        result = adapter.validate_json(content or b"null")
     except ValidationError as error:
         places = tuple(".".join(map(str, problem["loc"])) for problem in error.errors(include_input=False))
     else:

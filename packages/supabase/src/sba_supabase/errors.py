@@ -7,6 +7,7 @@ SupabaseError
 │   ├── TokenMissing         token_missing
 │   ├── TokenTooLarge        token_too_large
 │   ├── TokenMalformed       token_malformed        not three canonical base64url segments of JSON objects
+│   │   ├── PayloadMalformed payload_malformed      signed, but no JSON object
 │   │   └── MemberDuplicated member_duplicated      a JSON object names a member twice
 │   ├── HeaderRefused        header_refused         a header that brings its own key or encoding
 │   │   ├── TypeWrong        type_wrong             `typ` is not JWT
@@ -26,7 +27,9 @@ SupabaseError
 ├── ClientError              client_refused         a client is asked for what it must not do
 │   ├── AdminSession         admin_session          somebody signs in on an admin client
 │   ├── RequestEscapes       request_escapes        a request to another host than the project's
-│   └── TenantRefused        tenant_refused         an admin client asks for a tenant context
+│   ├── TenantRefused        tenant_refused         an admin client asks for a tenant context
+│   └── PoolElsewhere        pool_elsewhere         a pool is used in another event loop or process
+├── AnswerTooLarge           answer_too_large       .largest: an answer that goes beyond `Limits.largest`
 ├── SessionUnavailable       session_unavailable    an expired session cannot be refreshed now: 503
 ├── MembershipRequired       membership_required    .tenant_id: no live membership of it: 403
 ├── TenantUnavailable        tenant_unavailable     membership cannot be asked for now, .reason: 503
@@ -67,6 +70,7 @@ from sba_supabase.auth.refusals import (
     IssuerWrong,
     KeyUnknown,
     MemberDuplicated,
+    PayloadMalformed,
     RoleRefused,
     SignatureWrong,
     TokenError,
@@ -95,6 +99,7 @@ __all__ = [
     "AdminSession",
     "AlgorithmRefused",
     "AllowListInvalid",
+    "AnswerTooLarge",
     "AudienceWrong",
     "ClaimInvalid",
     "ClaimMissing",
@@ -115,6 +120,8 @@ __all__ = [
     "MigrationStatementFailed",
     "MigrationsMissing",
     "PathRefused",
+    "PayloadMalformed",
+    "PoolElsewhere",
     "RemoteConflict",
     "RemoteError",
     "RemoteInvalid",
@@ -211,6 +218,29 @@ class TenantRefused(ClientError):
 
     def __init__(self) -> None:
         super().__init__("an admin client passes by row level security: act as the user instead")
+
+
+class PoolElsewhere(ClientError):
+    """A pool is used in another event loop or process than the first: its connections are of no use there."""
+
+    code = "pool_elsewhere"
+
+    def __init__(self) -> None:
+        super().__init__("a pool belongs to the event loop and process that used it first: make another here")
+
+
+class AnswerTooLarge(SupabaseError):
+    """An answer goes on beyond the size that is read.
+
+    Attributes:
+        largest: bytes, unpacked.
+    """
+
+    code = "answer_too_large"
+
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
+        super().__init__(f"an answer of more than {largest} bytes")
 
 
 class SessionUnavailable(SupabaseError):

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import AliasChoices, AliasPath, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 from pydantic_settings.exceptions import SettingsError as SourceError
 
@@ -17,7 +17,10 @@ from sba_supabase.errors import SettingProblem, SettingsError
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
 _NOT_DECODED = "must be valid JSON"
-_REACH_BROWSERS = ("next_public_", "nuxt_public_", "expo_public_", "react_app_", "vite_")
+_REACH_BROWSERS = (
+    *("next_public_", "nuxt_public_", "expo_public_", "react_app_"),
+    *("vite_", "public_", "gatsby_", "vue_app_"),
+)
 
 EXPOSED: Final = "variables that reach browsers"
 """What the field of `Exposed` is read from: no variable can be named so."""
@@ -31,12 +34,12 @@ class Exposed(PydanticBaseSettingsSource):
 
     Args:
         settings_cls: the settings they are for.
-        environment: the source that reads the environment.
+        sources: those that read the environment, and files that stand for it.
     """
 
-    def __init__(self, settings_cls: type[BaseSettings], environment: PydanticBaseSettingsSource) -> None:
+    def __init__(self, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
-        self._environment = environment
+        self._sources = sources
 
     def get_field_value(
         self,
@@ -48,9 +51,8 @@ class Exposed(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """Name and value of each such variable."""
-        if not isinstance(self._environment, EnvSettingsSource):
-            return {}
-        variables = self._environment.env_vars.items()
+        readers = [source for source in self._sources if isinstance(source, EnvSettingsSource)]
+        variables = chain.from_iterable(reader.env_vars.items() for reader in reversed(readers))
         found = {name: value for name, value in variables if name.lower().startswith(_REACH_BROWSERS)}
         return {EXPOSED: {name.upper(): value for name, value in found.items() if value}}
 
@@ -101,6 +103,18 @@ def _rule(error: ErrorDetails) -> str:
     rule = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     told = any(text and text in rule for text in _texts(error["input"]))
     return "not a valid value" if told else rule
+
+
+def without_values(error: ValidationError) -> ValidationError:
+    """The same error, with no value in its message, its `errors()` or its `json()`."""
+    details = error.errors(include_url=False, include_context=False)
+    return ValidationError.from_exception_data(error.title, list(map(_shown, details)), hide_input=True)
+
+
+def _shown(error: ErrorDetails) -> InitErrorDetails:
+    template = error["msg"] if error["type"] == "missing" else _rule(error)
+    rule = PydanticCustomError(error["type"], template)
+    return InitErrorDetails(type=rule, loc=error["loc"], input="")
 
 
 def _problems(cls: type[BaseSettings], error: ValidationError) -> list[SettingProblem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sba_supabase.queries import Tables, Where, matching
 from sba_supabase.types.schema import Row, Table, Write
@@ -13,8 +13,10 @@ InsertT = TypeVar("InsertT", bound=Write)
 UpdateT = TypeVar("UpdateT", bound=Write)
 
 
-def _rows(table: Table[RowT, InsertT, UpdateT], data: Sequence[object]) -> list[RowT]:
-    return [table.row.model_validate(row) for row in data]
+async def _rows(table: Table[RowT, InsertT, UpdateT], builder: Any) -> list[RowT]:  # noqa: ANN401 - PostgREST's
+    """Send a request, and read the rows it answers with."""
+    builder.request.params = builder.request.params.set("select", table.selection)
+    return [table.row.model_validate(row) for row in (await builder.execute()).data]
 
 
 async def insert(client: Tables, table: Table[RowT, InsertT, UpdateT], rows: Sequence[InsertT]) -> list[RowT]:
@@ -29,7 +31,7 @@ async def insert(client: Tables, table: Table[RowT, InsertT, UpdateT], rows: Seq
     if not values:
         return []
     request = client.table(table.name).insert(values, default_to_null=False)
-    return _rows(table, (await request.execute()).data)
+    return await _rows(table, request)
 
 
 async def upsert(
@@ -52,7 +54,7 @@ async def upsert(
         return []
     columns = ",".join(on_conflict or table.key)
     request = client.table(table.name).upsert(values, on_conflict=columns, default_to_null=False)
-    return _rows(table, (await request.execute()).data)
+    return await _rows(table, request)
 
 
 async def update(
@@ -75,7 +77,7 @@ async def update(
     if not values:
         raise ValueError("nothing is changed")
     request = matching(client.table(table.name).update(values), where)
-    return _rows(table, (await request.execute()).data)
+    return await _rows(table, request)
 
 
 async def delete(client: Tables, table: Table[RowT, InsertT, UpdateT], where: Where) -> list[RowT]:
@@ -91,7 +93,7 @@ async def delete(client: Tables, table: Table[RowT, InsertT, UpdateT], where: Wh
     """
     _check(table, where)
     request = matching(client.table(table.name).delete(), where)
-    return _rows(table, (await request.execute()).data)
+    return await _rows(table, request)
 
 
 def _check(table: Table[RowT, InsertT, UpdateT], where: Where) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from pydantic_core import to_jsonable_python
 
-from sba_supabase.types.schema import Row, Table, Write
+from sba_supabase.types.schema import Row, Table, Write, quoted
 
 RowT = TypeVar("RowT", bound=Row)
 InsertT = TypeVar("InsertT", bound=Write)
@@ -29,15 +29,29 @@ def matching(builder: Any, where: Where) -> Any:  # noqa: ANN401 - a builder of 
     Args:
         builder: a request that takes filters.
         where: values by column; None matches null, and a list, tuple or set any of its members.
+
+    Raises:
+        ValueError: null is one of those members, which nothing would match.
     """
     for column, value in where.items():
         if value is None:
             builder = builder.is_(column, "null")
         elif isinstance(value, list | tuple | set | frozenset):
-            builder = builder.in_(column, sorted(map(_text, value)))
+            builder = builder.filter(column, "in", _any_of(value))
         else:
             builder = builder.eq(column, _text(value))
     return builder
+
+
+def _any_of(values: Collection[object]) -> str:
+    if None in values:
+        raise ValueError("null is none of several values: ask for it alone")
+    return f"({','.join(_quoted(text) for text in sorted(map(_text, values)))})"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _text(value: object) -> str:
@@ -69,9 +83,9 @@ async def fetch(
         pydantic.ValidationError: the database's rows are not those the types were generated from.
     """
     table.check_filter(where)
-    request = matching(client.table(table.name).select(",".join(table.columns)), where)
+    request = matching(client.table(table.name).select(table.selection), where)
     for column, descending in _ordering(table, order):
-        request = request.order(column, desc=descending)
+        request = request.order(quoted(column), desc=descending)
     if limit is not None:
         request = request.limit(limit)
     if offset:
@@ -96,7 +110,7 @@ async def count(client: Tables, table: Table[RowT, InsertT, UpdateT], where: Whe
         ValueError: a column is unknown, or the tenant is not named.
     """
     table.check_filter(where)
-    request = client.table(table.name).select(table.columns[0], count="exact", head=True)
+    request = client.table(table.name).select(quoted(table.columns[0]), count="exact", head=True)
     return (await matching(request, where).execute()).count or 0
 
 

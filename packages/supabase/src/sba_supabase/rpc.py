@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -10,11 +11,13 @@ from postgrest.base_request_builder import RequestConfig
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
-from sba_resilience import retry_after_of
-from sba_supabase.calls import Declared, Guards, guarded, read, refusal
+from sba_resilience import Guard, retry_after_of
+from sba_supabase.calls import Declared, Guards, guarded, read, read_by, refusal
 from sba_supabase.clients.client import ProjectClient
+from sba_supabase.types import schema
 
 T = TypeVar("T")
+ArgumentsT = TypeVar("ArgumentsT", bound=schema.Write)
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -48,20 +51,64 @@ async def rpc(
         RemoteError: what the project answered, or that it did not.
         ResultInvalid: the result is no `returns`.
         ResilienceError: the guard did not let it through, or time ran out.
+        ValueError: `name` can be no function's.
 
     Example:
         >>> found = await rpc(mine, "search", {"query": "beans"}, returns=list[Match], guards=guards)
     """
     sent: dict[str, Any] = {key: to_jsonable_python(value) for key, value in arguments.items()}
+    guard = _guard_of(guards, name)
+    return await guarded(
+        guard, lambda: _send(client, name, sent, partial(read, returns)), idempotent=idempotent
+    )
 
-    async def attempt() -> T:
-        request: RequestConfig[httpx.AsyncClient] = client.rpc(name, sent).request
-        response = await request.send(httpx.Headers())
-        if response.is_success:
-            return read(returns, response.content)
-        raise _refusal(response)
 
-    return await guarded(guards.of(f"rpc.{name}"), attempt, idempotent=idempotent)
+async def call(
+    client: ProjectClient,
+    function: schema.Rpc[ArgumentsT, T],
+    arguments: ArgumentsT,
+    *,
+    guards: Guards,
+    idempotent: bool = False,
+) -> T:
+    """Call a function of the database whose types were generated.
+
+    Args:
+        client: of `create_server_client`, with its tenant set, or any other.
+        function: the generated constant, `RPC_…`.
+        arguments: the generated model of them; what is left out keeps the function's default.
+        guards: the process's.
+        idempotent: it may safely run more than once, and is repeated when the project is unavailable.
+
+    Raises:
+        RemoteError: what the project answered, or that it did not.
+        ResultInvalid: the result is not what the types were generated from.
+        ResilienceError: the guard did not let it through, or time ran out.
+
+    Example:
+        >>> role = await call(
+        ...     mine, RPC_SET_TENANT_CONTEXT, SetTenantContextArguments(tenant_id=tenant), guards=guards
+        ... )
+    """
+    sent, name = arguments.values_set(), function.name
+    guard = _guard_of(guards, name)
+    return await guarded(
+        guard, lambda: _send(client, name, sent, partial(read_by, function.result)), idempotent=idempotent
+    )
+
+
+def _guard_of(guards: Guards, name: str) -> Guard:
+    if not name.strip("."):
+        raise ValueError("an operation is named by more than dots")
+    return guards.of(f"rpc.{name}")
+
+
+async def _send(client: ProjectClient, name: str, sent: dict[str, Any], reads: Callable[[bytes], T]) -> T:
+    request: RequestConfig[httpx.AsyncClient] = client.rpc(name, sent).request
+    response = await request.send(httpx.Headers())
+    if response.is_success:
+        return reads(response.content)
+    raise _refusal(response)
 
 
 def _refusal(response: httpx.Response) -> Exception:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
-from typing import Annotated, Final, Protocol
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final, Protocol
 
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from sba_supabase.api_keys import ApiKey, is_of, is_secret, read_api_key
+from sba_supabase.addresses import plain_url, project_url, service_url
+from sba_supabase.api_keys import ApiKey, holds_secret, is_of, read_api_key
 from sba_supabase.errors import SettingProblem, SettingsError
-from sba_supabase.loading import EXPOSED, KEYED_BY_VARIABLE, Exposed, load_settings
+from sba_supabase.loading import EXPOSED, KEYED_BY_VARIABLE, Exposed, load_settings, without_values
 
 __all__ = [
     "AuthSettings",
@@ -28,42 +35,19 @@ __all__ = [
 SUPPORTED_ALGORITHMS: Final = ("ES256", "RS256", "EdDSA")
 _LONGEST_LEEWAY = 30.0
 _SHORTEST_SECRET = 32
+_PUBLIC = ("-----BEGIN", "{", "ssh-")
+_SECRET_RULE = f"must be at least {_SHORTEST_SECRET} bytes, and no public key"
 _FORBIDDEN_ROLES = frozenset({"service_role", "anon", "supabase_admin", "postgres"})
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _url(value: str) -> str:
-    """An http(s) URL, without credentials, query or trailing slash."""
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("must be a URL") from None
-    if parts.scheme not in {"https", "http"} or not host:
-        raise ValueError("must be an http(s) URL")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("must be a URL without credentials, query or fragment")
-    return value.rstrip("/")
-
-
-def _service_url(value: str) -> str:
-    """A URL whose answers can be believed: https, or http on this machine."""
-    parts = urlsplit(_url(value))
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-        raise ValueError("must be an https URL (http on loopback only)")
-    return value.rstrip("/")
+def _is_shared_secret(text: str) -> bool:
+    """Whether two parties can share it as a secret: it is long enough, and no public key, which all know."""
+    return len(text.encode()) >= _SHORTEST_SECRET and not text.lstrip().startswith(_PUBLIC)
 
 
 def _legacy_secret(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value().encode()) < _SHORTEST_SECRET:
-        raise ValueError(f"must be at least {_SHORTEST_SECRET} bytes")
+    if not _is_shared_secret(value.get_secret_value()):
+        raise ValueError(_SECRET_RULE)
     return value
 
 
@@ -87,12 +71,12 @@ def _public_key(value: SecretStr) -> SecretStr:
 
 
 def _not_exposed(value: SecretStr) -> SecretStr:
-    if is_secret(value.get_secret_value()):
+    if holds_secret(value.get_secret_value()):
         raise ValueError("holds a secret key, and variables of this name reach browsers: rotate the key")
     return value
 
 
-ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+ProjectUrl = Annotated[str, AfterValidator(project_url)]
 SecretKey = Annotated[SecretStr, AfterValidator(_secret_key)]
 PublicKey = Annotated[SecretStr, AfterValidator(_public_key)]
 _Exposed = Annotated[SecretStr, AfterValidator(_not_exposed)]
@@ -142,7 +126,7 @@ class AuthSettings:
             ("algorithms", self._algorithms_hold(), f"must be some of {', '.join(SUPPORTED_ALGORITHMS)}"),
             ("roles", self._roles_hold(), "must name user roles, never a service's or nobody's"),
             ("leeway", self._leeway_holds(), f"must lie between 0 and {_LONGEST_LEEWAY:.0f} seconds"),
-            ("legacy_secret", self._secret_holds(), f"must be at least {_SHORTEST_SECRET} bytes"),
+            ("legacy_secret", self._secret_holds(), _SECRET_RULE),
         )
         return [(name, rule) for name, holds, rule in rules if not holds]
 
@@ -157,12 +141,12 @@ class AuthSettings:
 
     def _secret_holds(self) -> bool:
         secret = self.legacy_secret
-        return secret is None or len(secret.get_secret_value().encode()) >= _SHORTEST_SECRET
+        return secret is None or _is_shared_secret(secret.get_secret_value())
 
 
 def _passes(url: str) -> bool:
     try:
-        _service_url(url)
+        service_url(url)
     except ValueError:
         return False
     return True
@@ -197,6 +181,16 @@ class _Settings(BaseSettings):
         default={}, validation_alias=EXPOSED, repr=False, exclude=True
     )
 
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - as the base class has it
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            shown = without_values(error)
+        else:
+            return
+        # Raised out here, so that no traceback or reporter finds the values in the error it came from.
+        raise shown
+
     @field_validator("anon_key", "service_role_key", check_fields=False)
     @classmethod
     def _of_this_project(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
@@ -216,7 +210,7 @@ class _Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The usual sources, and before them the variables that reach browsers."""
         usual = (init_settings, env_settings, dotenv_settings, file_secret_settings)
-        return (Exposed(settings_cls, env_settings), *usual)
+        return (Exposed(settings_cls, env_settings, dotenv_settings), *usual)
 
 
 class ProjectSettings(_Settings):
@@ -232,11 +226,11 @@ class ProjectSettings(_Settings):
         legacy_secret: the HS256 secret of a project that still signs with one (`SUPABASE_JWT_SECRET`).
     """
 
-    url: ServiceUrl = Field(validation_alias="SUPABASE_URL")
+    url: ProjectUrl = Field(validation_alias="SUPABASE_URL")
     anon_key: PublicKey | None = Field(
         default=None, validation_alias=AliasChoices("SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY")
     )
-    issuer: Annotated[str, AfterValidator(_url)] | None = Field(
+    issuer: Annotated[str, AfterValidator(plain_url)] | None = Field(
         default=None, validation_alias="SUPABASE_JWT_ISSUER"
     )
     audience: str = Field(default="authenticated", min_length=1, validation_alias="SUPABASE_JWT_AUDIENCE")
@@ -278,7 +272,7 @@ class PublicSettings(_Settings):
             `NEXT_PUBLIC_SUPABASE_PUBLISHABLE_KEY`).
     """
 
-    url: ServiceUrl = Field(validation_alias="NEXT_PUBLIC_SUPABASE_URL")
+    url: ProjectUrl = Field(validation_alias="NEXT_PUBLIC_SUPABASE_URL")
     anon_key: PublicKey = Field(
         validation_alias=AliasChoices("NEXT_PUBLIC_SUPABASE_ANON_KEY", "NEXT_PUBLIC_SUPABASE_PUBLISHABLE_KEY")
     )

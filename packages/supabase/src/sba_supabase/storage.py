@@ -22,6 +22,7 @@ T = TypeVar("T")
 BUCKET: Final = "tenant-files"
 LONGEST_URL: Final = 24 * 3600.0
 _PATH: Final = re.compile(r"[A-Za-z0-9_!\-.*'() &$@=;:+,/]{1,900}")
+_TYPE: Final = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+( ?; ?[\w-]+=[\w.+-]+)*", re.ASCII)
 
 
 class TenantFiles:
@@ -80,6 +81,7 @@ class TenantFiles:
             cache_seconds: how long a browser may keep it.
 
         Raises:
+            ValueError: `content_type` is none.
             PathRefused: `path` can be none.
             RemoteConflict: there is one already.
             RemoteRefused: the user may not write there.
@@ -88,6 +90,8 @@ class TenantFiles:
             ResilienceError: the guard did not let it through, or time ran out.
         """
         name = self.path(path)
+        if not _TYPE.fullmatch(content_type):
+            raise ValueError("a content type is such as application/pdf or text/plain; charset=utf-8")
         options: FileOptions = {
             "content-type": content_type,
             "cache-control": str(cache_seconds),

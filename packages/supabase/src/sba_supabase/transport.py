@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self
 
 import httpx
 
+from sba_supabase.answers import Body, Bounds, Strays
 from sba_supabase.auth.flights import Flights
-from sba_supabase.errors import RequestEscapes
+from sba_supabase.errors import PoolElsewhere, RequestEscapes
 
-_Answer = TypeVar("_Answer")
+_SHARED: Final = b"HTTP/2"
+_SPELLS_OUT_HEADERS: Final = logging.getLogger("hpack")
 _FUNCTIONS = "/functions/v1/"
 
 
@@ -28,10 +32,13 @@ class Limits:
         kept_alive: idle connections kept.
         keep_alive: for how long.
         connect: to connect, TLS included.
-        read: between two parts of an answer.
+        read: from asking, or from the end of a body that is sent, to the answer, and between two parts of
+            that. Where nothing at all is heard over a connection for twice as long, it is given up, with
+            all that it carries.
         write: between two parts of a request.
         queue: to wait for a free connection.
         total: from asking to the last byte of the answer.
+        largest: bytes of an answer, unpacked.
     """
 
     connections: int = 100
@@ -42,10 +49,13 @@ class Limits:
     write: float = 10.0
     queue: float = 10.0
     total: float = 30.0
+    largest: int = 64 * 1024 * 1024
 
 
 class Pool:
     """Connections that every client of one event loop shares: HTTP/2 where the server speaks it.
+
+    It belongs to the event loop that uses it first, and so to one process.
 
     Nothing of a caller stays with a connection: cookies of answers are dropped, redirects not followed,
     proxies and certificates named in the environment not used.
@@ -58,6 +68,10 @@ class Pool:
     def __init__(self, limits: Limits | None = None, *, verify: ssl.SSLContext | None = None) -> None:
         self.limits = limits or Limits()
         self.flights = Flights()
+        self.strays = Strays()
+        self._home: asyncio.AbstractEventLoop | None = None
+        if _SPELLS_OUT_HEADERS.level == logging.NOTSET:
+            _SPELLS_OUT_HEADERS.setLevel(logging.INFO)
         self._transport = httpx.AsyncHTTPTransport(
             http2=True,
             verify=verify or httpx.create_ssl_context(trust_env=False),
@@ -83,11 +97,24 @@ class Pool:
         Args:
             url: the project's address.
         """
-        return Loan(self._transport, httpx.URL(url), self.limits)
+        return Loan(self, httpx.URL(url), self.limits)
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """The connections themselves.
+
+        Raises:
+            PoolElsewhere: they are another event loop's.
+        """
+        here = asyncio.get_running_loop()
+        self._home = self._home or here
+        if self._home is not here:
+            raise PoolElsewhere
+        return self._transport
 
     async def aclose(self) -> None:
         """Close every connection and give up refreshes under way."""
         await self.flights.aclose()
+        await self.strays.aclose()
         await self._transport.aclose()
 
 
@@ -95,13 +122,13 @@ class Loan(httpx.AsyncBaseTransport):
     """One client's use of the pool.
 
     Args:
-        transport: the shared one; it stays open when the client closes.
+        pool: the connections; they stay open when the client closes.
         origin: the only scheme, host and port that is asked.
         limits: of time.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, origin: httpx.URL, limits: Limits) -> None:
-        self._transport = transport
+    def __init__(self, pool: Pool, origin: httpx.URL, limits: Limits) -> None:
+        self._pool = pool
         self._origin = _origin(origin)
         self._limits = limits
         self._pinned: dict[str, str] = {}
@@ -120,7 +147,7 @@ class Loan(httpx.AsyncBaseTransport):
         return httpx.AsyncClient(
             transport=self,
             timeout=httpx.Timeout(
-                connect=limits.connect, read=limits.read, write=limits.write, pool=limits.queue
+                connect=limits.connect, read=2 * limits.read, write=limits.write, pool=limits.queue
             ),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
@@ -132,47 +159,74 @@ class Loan(httpx.AsyncBaseTransport):
 
         Raises:
             RequestEscapes: it is for another host.
-            httpx.ReadTimeout: the answer took longer than `Limits.total`.
+            PoolElsewhere: the pool is another event loop's.
+            httpx.ReadTimeout: the answer took longer than `Limits.read` or `Limits.total`.
+            AnswerTooLarge: as its body is read: it is longer than `Limits.largest`.
         """
         if _origin(request.url) != self._origin:
             raise RequestEscapes
         request.headers.update(self._pinned)
         _drop_key_as_bearer(request)
-        until = asyncio.get_running_loop().time() + self._limits.total
-        response = await _before(until, self._transport.handle_async_request(request), request)
-        if isinstance(response.stream, httpx.AsyncByteStream):
-            response.stream = _Bounded(response.stream, until, request)
+        request.headers["accept-encoding"] = "gzip"
+        limits = self._limits
+        until = asyncio.get_running_loop().time() + limits.total
+        bounds = Bounds(until, limits.read, limits.largest)
+        response = await self._sent(request, bounds)
+        shared = self._pool.strays if response.extensions.get("http_version") == _SHARED else None
+        response.stream = Body(response, request, bounds, shared)
         return response
 
+    async def _sent(self, request: httpx.Request, bounds: Bounds) -> httpx.Response:
+        """The head of the answer. Who gives up waiting for it disturbs nobody on the same connection."""
+        asking = asyncio.create_task(self._pool.transport().handle_async_request(request))
+        try:
+            async with asyncio.timeout_at(bounds.next()) as limit:
+                if isinstance(request.stream, httpx.AsyncByteStream) and _has_body(request):
+                    limit.reschedule(bounds.until)
+                    request.stream = _Sending(request.stream, limit, bounds)
+                return await asyncio.shield(asking)
+        except TimeoutError:
+            self._leave(asking, request, bounds)
+            raise httpx.ReadTimeout("the answer takes too long", request=request) from None
+        except asyncio.CancelledError:
+            self._leave(asking, request, bounds)
+            raise
 
-class _Bounded(httpx.AsyncByteStream):
-    """The body of an answer, up to a moment."""
+    def _leave(self, asking: asyncio.Task[httpx.Response], request: httpx.Request, bounds: Bounds) -> None:
+        if request.url.scheme == "http":
+            asking.cancel()  # where nothing is shared
+        self._pool.strays.take(_heard(asking, request, bounds, self._pool.strays), seconds=bounds.left())
 
-    def __init__(self, stream: httpx.AsyncByteStream, until: float, request: httpx.Request) -> None:
+
+class _Sending(httpx.AsyncByteStream):
+    """The body of a request, from whose end on the answer has its time to begin.
+
+    Args:
+        stream: the body.
+        limit: of the request.
+        bounds: of the answer.
+    """
+
+    def __init__(self, stream: httpx.AsyncByteStream, limit: asyncio.Timeout, bounds: Bounds) -> None:
         self._stream = stream
-        self._until = until
-        self._request = request
+        self._limit = limit
+        self._bounds = bounds
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        parts = aiter(self._stream)
-        while True:
-            try:
-                part = await _before(self._until, anext(parts), self._request)
-            except StopAsyncIteration:
-                return
+        async for part in self._stream:
             yield part
+        with suppress(RuntimeError):  # nobody waits any more
+            self._limit.reschedule(self._bounds.next())
 
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+
+def _has_body(request: httpx.Request) -> bool:
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
-async def _before(until: float, work: Awaitable[_Answer], request: httpx.Request) -> _Answer:
-    """The answer, if it comes before that moment of the loop's time."""
-    try:
-        async with asyncio.timeout_at(until):
-            return await work
-    except TimeoutError:
-        raise httpx.ReadTimeout("the answer takes too long", request=request) from None
+async def _heard(
+    asking: asyncio.Task[httpx.Response], request: httpx.Request, bounds: Bounds, strays: Strays
+) -> None:
+    await Body(await asking, request, bounds, strays).drain()
 
 
 def _drop_key_as_bearer(request: httpx.Request) -> None:

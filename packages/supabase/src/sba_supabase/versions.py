@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from sba_resilience import is_fault
 from sba_resilience.canary import Canary
 from sba_supabase.clients.client import Client
 from sba_supabase.clients.tenancy import TenantClient
-from sba_supabase.errors import TenantUnset
+from sba_supabase.errors import RemoteError, RemoteRefused, TenantUnset
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -26,7 +27,9 @@ class Versions(Generic[T]):
     """Two versions of one call, of which each tenant always gets the same.
 
     The canary compares their error rates and times over all processes and takes the candidate back when it
-    is worse. An answer of the wrong shape is an error; one that tells the caller that they may not, is not.
+    is worse. What the database raises counts as an error, and so does a version that is missing or answers
+    in another shape: what callers do wrong they do wrong with either. Only an answer that tells the caller
+    that they may not (`RemoteRefused`) counts for nothing.
 
     Args:
         canary: which tenants get which, and what was decided; share it through `RedisStore`.
@@ -59,8 +62,29 @@ class Versions(Generic[T]):
         tenant = client.tenant_id
         if tenant is None:
             raise TenantUnset
-        return await self.canary.call(
-            tenant,
-            lambda: self._stable(client, arguments),
-            lambda: self._candidate(client, arguments),
-        )
+        try:
+            return await self.canary.call(
+                tenant,
+                lambda: _counted(self._stable(client, arguments)),
+                lambda: _counted(self._candidate(client, arguments)),
+            )
+        except _CountedError as counted:
+            error = counted.error
+        raise error
+
+
+class _CountedError(Exception):
+    """An answer that a canary would not count by itself, since elsewhere it speaks against the caller."""
+
+    def __init__(self, error: RemoteError) -> None:
+        self.error = error
+
+
+async def _counted(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except RemoteError as error:
+        if isinstance(error, RemoteRefused) or is_fault(error):
+            raise
+        counted = _CountedError(error)
+    raise counted

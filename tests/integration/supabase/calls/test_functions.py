@@ -61,6 +61,22 @@ async def test_models_and_ids_travel_as_json_has_them(project, enter, guards):
     assert answer == [wish]
 
 
+@pytest.mark.parametrize("body", ["text", 'qu"ote', [1, None], 0, False, {"ü": 1.5}])
+async def test_any_body_is_sent_as_json(body, project, enter, guards):
+    async def enclosed(call):
+        return [call.json()]
+
+    project.functions["echo"] = enclosed
+    answer = await functions.invoke(await enter(), "echo", body, returns=object, guards=guards)
+    assert answer == [body]
+
+
+async def test_what_json_cannot_hold_is_not_sent(project, enter, guards):
+    project.functions["echo"] = echo
+    with pytest.raises(ValueError, match="JSON"):
+        await functions.invoke(await enter(), "echo", [float("nan")], returns=object, guards=guards)
+
+
 async def echo(call):
     return call.json()
 

@@ -18,7 +18,8 @@ from sba_supabase.errors import (
     ResultInvalid,
     TenantUnset,
 )
-from sba_supabase.rpc import rpc
+from sba_supabase.rpc import call, rpc
+from sba_supabase.types.database import RPC_SET_TENANT_CONTEXT, SetTenantContextArguments
 from tests.integration.supabase.calls.test_functions import Counting
 
 FUNCTIONS = """
@@ -52,6 +53,14 @@ async def test_rows_are_models_and_only_those_of_the_clients_tenant(enter, guard
 async def test_arguments_go_by_name_and_scalars_come_back(enter, guards):
     total = Rpc("sum_of", returns=int, guards=guards, idempotent=True)
     assert await total(await enter(), {"a": 2, "b": 40}) == 42
+
+
+async def test_a_generated_function_gives_what_its_types_say(enter, guards):
+    client = await enter("admin")
+    mine = SetTenantContextArguments(tenant_id=client.tenant_id)
+    assert await call(client, RPC_SET_TENANT_CONTEXT, mine, guards=guards) == "admin"
+    with pytest.raises(RemoteRefused):
+        await call(client, RPC_SET_TENANT_CONTEXT, SetTenantContextArguments(tenant_id=None), guards=guards)
 
 
 async def test_nothing_is_none(enter, guards):

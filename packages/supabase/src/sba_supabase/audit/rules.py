@@ -44,6 +44,7 @@ RULES: Final = (DIRECT_IMPORT, OWN_CLIENT, PUBLIC_VARIABLE, OWN_SETTING, BARE_AL
 _CLIENT: Final = "from sba_supabase import create_server_client"
 INSTEAD: Final = {
     "supabase": _CLIENT,
+    "supabase_py": _CLIENT,
     "supabase.create_client": "from sba_supabase import create_client",
     "supabase.acreate_client": "from sba_supabase import create_client",
     "supabase.create_async_client": "from sba_supabase import create_client",
@@ -66,7 +67,8 @@ FACTORIES: Final = frozenset(
 """The names of Supabase's that make a client."""
 
 ADDRESS: Final = re.compile(
-    r"/(?:rest|storage|functions|realtime)/v1(?:/|\b)"
+    r"//[a-z0-9-]{1,63}\.supabase\.(?:co|in)\b"
+    r"|/(?:rest|storage|functions|realtime)/v1(?:/|\b)"
     r"|/auth/v1/(?:token|signup|user|admin|logout|otp|verify|recover|magiclink)\b"
 )
 PUBLIC: Final = re.compile(rf"\b{_PREFIX}\w*", re.IGNORECASE)

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from sba_supabase.audit.reading import constant, docstrings, dotted
+from sba_supabase.audit.naming import Names
+from sba_supabase.audit.reading import assigned, constant, constants, docstrings
 from sba_supabase.audit.rules import (
     ADDRESS,
     DIRECT_IMPORT,
     FACTORIES,
     OWN_CLIENT,
-    OWN_SETTING,
     PUBLIC,
     PUBLIC_VARIABLE,
-    SETTING,
     instead_of,
     package_of,
 )
+from sba_supabase.audit.settings_read import own_settings
 
-_IMPORTERS = frozenset(
-    {"importlib.import_module", "importlib.__import__", "builtins.__import__", "__import__"}
-)
-_GETTERS = frozenset({"os.getenv", "os.environ.get", "os.environ.pop", "os.environ.setdefault", "os.getenvb"})
-_ENVIRONMENT = "os.environ"
+_RUNNERS: Final = frozenset({"exec", "eval", "compile"})
+_DEEPEST: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,62 +45,26 @@ class Module:
 
     Args:
         tree: the module.
+        depth: how many texts that are run it is in.
     """
 
-    def __init__(self, tree: ast.Module) -> None:
+    def __init__(self, tree: ast.Module, *, depth: int = 0) -> None:
         self._tree = tree
+        self._depth = depth
         self._silent = docstrings(tree)
-        self._names: dict[str, str] = {}
-        for node in ast.walk(tree):
-            self._learn(node)
+        self._texts = assigned(tree)
+        self._names = Names(tree, self._texts)
 
     def places(self) -> Iterator[Place]:
         """Every place that breaks a rule, in no order."""
         for node in ast.walk(self._tree):
             yield from self._imported(node)
             yield from self._called(node)
-            yield from self._read(node)
-            yield from self._declared(node)
+            yield from self._run(node)
+            yield from self._named(node)
             yield from self._said(node)
-
-    def _learn(self, node: ast.AST) -> None:
-        """Remember which names stand for what was imported, and for other names of it."""
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                top = alias.name.partition(".")[0]
-                self._names[alias.asname or top] = alias.name if alias.asname else top
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            for alias in node.names:
-                self._names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            target = self._target(node.value)
-            if target is not None:
-                self._names[node.targets[0].id] = target
-
-    def _target(self, value: ast.expr) -> str | None:
-        """What an assigned expression stands for, where it is imported or a name of what is."""
-        if isinstance(value, ast.Call):
-            return self._dynamic(value)
-        first = (dotted(value) or "").partition(".")[0]
-        return self._meaning(value) if first in self._names else None
-
-    def _meaning(self, node: ast.AST) -> str | None:
-        """The full name of an expression, with what its first part stands for."""
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):
-            module = self._dynamic(node.value)
-            return None if module is None else f"{module}.{node.attr}"
-        name = dotted(node)
-        if name is None:
-            return None
-        first, dot, rest = name.partition(".")
-        return self._names.get(first, first) + dot + rest
-
-    def _dynamic(self, call: ast.Call) -> str | None:
-        """The module that a call imports by its name."""
-        if self._meaning(call.func) not in _IMPORTERS:
-            return None
-        named = next((keyword.value for keyword in call.keywords if keyword.arg == "name"), None)
-        return constant(call.args[0] if call.args else named)
+        for rule, node, what in own_settings(self._tree, self._names, self._texts):
+            yield Place(rule, node, what)
 
     def _imported(self, node: ast.AST) -> Iterator[Place]:
         if isinstance(node, ast.Import):
@@ -112,7 +74,10 @@ class Module:
             for alias in node.names:
                 yield from self._direct(node, node.module, alias.name)
         elif isinstance(node, ast.Call):
-            yield from self._direct(node, self._dynamic(node) or "")
+            for module in self._names.dynamic(node):
+                yield from self._direct(node, module)
+        elif isinstance(node, ast.Subscript) and self._names.meaning(node.value) == "sys.modules":
+            yield from self._direct(node, self._names.meaning(node) or "")
 
     def _direct(self, node: ast.stmt | ast.expr, module: str, name: str | None = None) -> Iterator[Place]:
         if package_of(module) is not None:
@@ -120,45 +85,61 @@ class Module:
             yield Place(DIRECT_IMPORT.id, node, f"imports {shown}; use: {instead_of(module, name)}")
 
     def _called(self, node: ast.AST) -> Iterator[Place]:
-        name = self._meaning(node.func) if isinstance(node, ast.Call) else None
-        if name is None or not isinstance(node, ast.Call):
+        """A client made by its class, by a function, or by a class method such as `AsyncClient.create`."""
+        name = self._names.meaning(node.func) if isinstance(node, ast.Call) else None
+        if name is None or not isinstance(node, ast.Call) or package_of(name) is None:
             return
-        module, _, last = name.rpartition(".")
-        if last in FACTORIES and package_of(module) is not None:
-            yield Place(OWN_CLIENT.id, node, f"makes a client by {name}; use: {instead_of(module, last)}")
+        made = next((part for part in name.split(".")[:0:-1] if part in FACTORIES), None)
+        if made is not None:
+            advice = instead_of(name, made)
+            yield Place(OWN_CLIENT.id, node, f"makes a client by {name}; use: {advice}")
 
-    def _read(self, node: ast.AST) -> Iterator[Place]:
-        """A variable of Supabase's read from the environment."""
-        text = None
-        if isinstance(node, ast.Subscript) and self._meaning(node.value) == _ENVIRONMENT:
-            text = constant(node.slice)
-        elif isinstance(node, ast.Call) and node.args and self._meaning(node.func) in _GETTERS:
-            text = constant(node.args[0])
-        if text is not None and SETTING.match(text) and isinstance(node, ast.expr):
-            advice = "from sba_supabase import ServerSettings, load_settings"
-            yield Place(OWN_SETTING.id, node, f"reads {text} from the environment; use: {advice}")
-
-    def _declared(self, node: ast.AST) -> Iterator[Place]:
-        """A field of settings whose own name is a public variable's."""
-        if not isinstance(node, ast.ClassDef):
+    def _run(self, node: ast.AST) -> Iterator[Place]:
+        """What stands in a text that is run."""
+        if not isinstance(node, ast.Call) or not node.args or self._depth >= _DEEPEST:
             return
-        for statement in node.body:
-            target = statement.target if isinstance(statement, ast.AnnAssign) else None
-            if isinstance(target, ast.Name) and PUBLIC.match(target.id):
-                yield self._public(statement, target.id.upper())
+        if self._names.meaning(node.func) not in _RUNNERS:
+            return
+        for text in constants(node.args[0], self._texts):
+            try:
+                tree = ast.parse(text)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            for place in Module(tree, depth=self._depth + 1).places():
+                yield replace(place, node=node)
+
+    def _named(self, node: ast.AST) -> Iterator[Place]:
+        """A variable, a member, a parameter or a field that has a public variable's name."""
+        name = None
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            name = node.id
+        elif isinstance(node, ast.Attribute):
+            name = node.attr
+        elif isinstance(node, ast.keyword | ast.arg):
+            name = node.arg
+        if name is not None and PUBLIC.match(name):
+            where = node.value if isinstance(node, ast.keyword) else node
+            yield self._public(where, name.upper())  # type: ignore[arg-type]  # every one of these has a line
 
     def _said(self, node: ast.AST) -> Iterator[Place]:
-        if not isinstance(node, ast.expr) or id(node) in self._silent:
+        if not isinstance(node, ast.expr) or id(node) in self._silent or isinstance(node, ast.Name):
             return
-        text = constant(node)
+        text = constant(node, self._texts)
         if text is None:
             return
         self._silent |= {id(part) for part in ast.walk(node)}  # parts of it say nothing more
-        if (public := PUBLIC.search(text)) is not None:
+        borrowed = self._borrowed(node)
+        public, address = PUBLIC.search(text), ADDRESS.search(text)
+        if public is not None and not any(map(PUBLIC.search, borrowed)):
             yield self._public(node, public[0].upper())
-        if (address := ADDRESS.search(text)) is not None:
+        if address is not None and not any(map(ADDRESS.search, borrowed)):
             advice = "from sba_supabase import create_server_client"
             yield Place(OWN_CLIENT.id, node, f"speaks to {address[0]} by itself; use: {advice}")
+
+    def _borrowed(self, node: ast.expr) -> list[str]:
+        """What names in an expression say, which is told where they are assigned."""
+        names = (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+        return [text for name in names for text in self._texts.get(name, ())]
 
     @staticmethod
     def _public(node: ast.stmt | ast.expr, name: str) -> Place:

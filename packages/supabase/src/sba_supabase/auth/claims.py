@@ -12,8 +12,11 @@ from sba_supabase.errors import (
     ClaimMissing,
     IssuedInFuture,
     IssuerWrong,
+    MemberDuplicated,
+    PayloadMalformed,
     RoleRefused,
     TokenExpired,
+    TokenMalformed,
     TokenNotYetValid,
 )
 from sba_supabase.settings import AuthSettings
@@ -21,6 +24,15 @@ from sba_supabase.settings import AuthSettings
 _REQUIRED = ("exp", "iat", "sub", "iss", "aud")
 _LATEST_DATE = 253_402_300_799  # the last second of the year 9999
 _LONGEST_SESSION = 128
+
+
+def _members(payload: bytes) -> dict[str, object]:
+    try:
+        return read_members(payload)
+    except MemberDuplicated:
+        raise
+    except TokenMalformed:
+        raise PayloadMalformed from None
 
 
 def _date(claims: dict[str, object], name: str) -> float:
@@ -92,7 +104,7 @@ def _session(claims: dict[str, object]) -> str | None:
     session = claims.get("session_id")
     if session is None:
         return None
-    if not isinstance(session, str) or not 0 < len(session) <= _LONGEST_SESSION:
+    if not isinstance(session, str) or not 0 < len(session) <= _LONGEST_SESSION or not session.isprintable():
         raise ClaimInvalid("session_id")
     return session
 
@@ -108,7 +120,7 @@ def read_principal(payload: bytes, settings: AuthSettings, now: float) -> Princi
     Raises:
         TokenError: a claim is missing, wrong or out of its time.
     """
-    claims = read_members(payload)
+    claims = _members(payload)
     _check_present(claims)
     expires_at = _check_dates(claims, now, settings.leeway)
     _check_parties(claims, settings)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 
+from sba_supabase.auth.base64url import decode
 from sba_supabase.auth.strict_json import DuplicateMemberError, read_object
 from sba_supabase.errors import (
     AlgorithmRefused,
@@ -17,7 +17,6 @@ from sba_supabase.errors import (
 )
 
 _FORBIDDEN_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "zip", "b64"})
-_PADDING = (b"", b"===", b"==", b"=")
 _SEGMENTS = 3
 _LONGEST_KID = 256
 
@@ -31,14 +30,6 @@ class Envelope:
     signing_input: bytes
     payload: bytes
     signature: bytes
-
-
-def _decoded(segment: bytes) -> bytes:
-    """Base64url without padding, in the one canonical spelling of its bytes."""
-    data = urlsafe_b64decode(segment + _PADDING[len(segment) % 4])
-    if urlsafe_b64encode(data).rstrip(b"=") != segment:
-        raise TokenMalformed
-    return data
 
 
 def read_members(data: bytes) -> dict[str, object]:
@@ -90,6 +81,7 @@ def open_envelope(token: bytes) -> Envelope:
 
     Raises:
         TokenMalformed: not three canonical base64url segments, or a header that is no JSON object.
+        MemberDuplicated: the header names a member twice.
         HeaderRefused: a header that is never followed or not understood.
         AlgorithmRefused: `alg` is not a string.
         KeyUnknown: `kid` cannot name a key.
@@ -98,7 +90,7 @@ def open_envelope(token: bytes) -> Envelope:
     if len(segments) != _SEGMENTS or not all(segments):
         raise TokenMalformed
     try:
-        head, payload, signature = map(_decoded, segments)
+        head, payload, signature = map(decode, segments)
     except ValueError:
         raise TokenMalformed from None
     header = read_members(head)

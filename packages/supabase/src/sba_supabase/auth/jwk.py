@@ -9,12 +9,14 @@ from typing import Final
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from sba_supabase.auth.base64url import decode
+from sba_supabase.auth.strength import is_strong_ed25519, is_strong_rsa
 from sba_supabase.auth.strict_json import read_object
 
 _MATERIAL: Final = ("kty", "crv", "x", "y", "n", "e")
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _ALGORITHM_OF: Final = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA", ("RSA", None): "RS256"}
-_RSA_BITS: Final = range(2048, 8193)
+_NUMBERS_OF: Final = {"ES256": ("x", "y"), "EdDSA": ("x",), "RS256": ("n", "e")}
 _LONGEST_KID: Final = 256
 _MOST_KEYS: Final = 64
 
@@ -61,31 +63,50 @@ def _algorithm(members: Mapping[str, object]) -> str | None:
     return algorithm if fits else None
 
 
-def _is_strong(jwk: PyJWK) -> bool:
-    return jwk.algorithm_name != "RS256" or jwk.key.key_size in _RSA_BITS
+def _is_strong(members: Mapping[str, object], algorithm: str) -> bool:
+    """Whether nobody but its owner can sign with it.
+
+    Raises:
+        ValueError: its numbers are not spelled as they must be.
+    """
+    numbers = [decode(str(members.get(name)).encode()) for name in _NUMBERS_OF[algorithm]]
+    if algorithm == "RS256":
+        return is_strong_rsa(*(int.from_bytes(number) for number in numbers))
+    return algorithm != "EdDSA" or is_strong_ed25519(numbers[0])
+
+
+def _is_private(members: Mapping[str, object]) -> bool:
+    return not _PRIVATE.isdisjoint(members)
+
+
+def _material(members: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(members.get(name) for name in _MATERIAL)
 
 
 def read_key(members: Mapping[str, object]) -> VerificationKey | None:
     """A published key that may verify tokens, None for any other.
 
     Accepted are EC P-256 for ES256, Ed25519 for EdDSA and RSA of 2048 to 8192 bits for RS256, each with a
-    `kid`, whose `alg`, `use` and `key_ops`, where given, say the same.
+    `kid`, whose `alg`, `use` and `key_ops`, where given, say the same, and which is not known to be weak.
     """
     kid, algorithm = members.get("kid"), _algorithm(members)
     if not isinstance(kid, str) or not 0 < len(kid) <= _LONGEST_KID:
         return None
-    if algorithm is None or not _PRIVATE.isdisjoint(members):
+    if algorithm is None or _is_private(members):
         return None  # published with its private half, it is anybody's
     try:
+        if not _is_strong(members, algorithm):
+            return None
         jwk = PyJWK(dict(members), algorithm)
     except (PyJWTError, ValueError, TypeError):
         return None
-    material = tuple(members.get(name) for name in _MATERIAL)
-    return VerificationKey(kid, algorithm, jwk, material) if _is_strong(jwk) else None
+    return VerificationKey(kid, algorithm, jwk, _material(members))
 
 
 def read_key_set(body: bytes) -> dict[str, VerificationKey]:
-    """The usable keys of a JWKS document by `kid`; a `kid` used twice names no key.
+    """The usable keys of a JWKS document by `kid`.
+
+    A `kid` used twice names no key, nor is a key used whose private half is published beside it.
 
     Raises:
         ValueError: it is no JWKS document.
@@ -93,8 +114,8 @@ def read_key_set(body: bytes) -> dict[str, VerificationKey]:
     published = read_object(body).get("keys")
     if not isinstance(published, list) or len(published) > _MOST_KEYS:
         raise ValueError("not a key set")
-    keys = [
-        key for key in (read_key(item) for item in published if isinstance(item, dict)) if key is not None
-    ]
-    names = [key.kid for key in keys]
-    return {key.kid: key for key in keys if names.count(key.kid) == 1}
+    items = [item for item in published if isinstance(item, dict)]
+    names = [item.get("kid") for item in items]
+    leaked = [_material(item) for item in items if _is_private(item)]
+    keys = [key for key in map(read_key, items) if key is not None]
+    return {key.kid: key for key in keys if names.count(key.kid) == 1 and key.material not in leaked}

@@ -27,12 +27,15 @@ class KeySet:
     """A cache of a JWKS document.
 
     A key that is known is served from memory and renewed in the background, also while its host is down, hung
-    or talking nonsense. The bounds, with the defaults in brackets:
+    or talking nonsense; a set without a usable key is nonsense too, until the set before it is older than
+    `ttl`. The bounds, with the defaults in brackets:
 
     - a removed key is refused within `ttl + 2 * cooldown + timeout` [662 s] of its removal while the host
       answers, and within `max_stale` [3600 s] whatever the host does;
-    - keys nobody has heard of cause at most one fetch per `cooldown` [30 s] and wait `timeout` [2 s] at most;
-    - before the first success, fetches are retried after 1, 2, 4 … `cooldown` seconds, when a token asks.
+    - keys nobody has heard of cause at most one fetch per `cooldown` [30 s], and whoever brings one waits
+      `patience` [50 ms] at most: the fetch goes on, and who asks again after it is served;
+    - only the very first fetch is waited for `timeout` [2 s] long; until one succeeds they are retried after
+      1, 2, 4 … `cooldown` seconds, when a token asks.
 
     One instance belongs to one event loop.
 
@@ -43,6 +46,7 @@ class KeySet:
         ttl: seconds for which a fetched set is fresh.
         cooldown: seconds between two fetches for unknown keys, or after a failure.
         timeout: seconds a fetch may take, from connecting to the last byte.
+        patience: seconds for which an unknown key is waited for, once a fetch has succeeded or failed.
         max_stale: seconds after which keys that could not be renewed are dropped.
     """
 
@@ -55,6 +59,7 @@ class KeySet:
         ttl: float = 600.0,
         cooldown: float = 30.0,
         timeout: float = 2.0,
+        patience: float = 0.05,
         max_stale: float = 3600.0,
     ) -> None:
         self._url = jwks_url
@@ -63,12 +68,14 @@ class KeySet:
         self._ttl = ttl
         self._cooldown = cooldown
         self._timeout = timeout
+        self._patience = patience
         self._max_stale = max(ttl, max_stale)
         self._keys: dict[str, VerificationKey] = {}
         self._fetched_at = _NEVER
         self._attempted_at = _NEVER
         self._missed_at = _NEVER
         self._failures = 0
+        self._sought = ""
         self._fetching: asyncio.Task[None] | None = None
         self._awaited = False
 
@@ -134,14 +141,13 @@ class KeySet:
     async def _ask(self, kid: str) -> None:
         """Wait for the fetch under way, or for a new one if that is allowed."""
         now = self._clock()
-        unknown = kid not in self._keys
         if self._fetching is None and self._may_search(now):
             self._missed_at = now
+            self._sought = "" if kid in self._keys else kid
             self._start(now)
         if self._fetching is not None:
-            await asyncio.wait((self._fetching,))
-        if unknown and kid in self._keys:
-            self._missed_at = _NEVER  # a rotated key is no flood: the next one may ask at once
+            hurried = kid not in self._keys and (self._failures > 0 or not self._is_dead(now))
+            await asyncio.wait((self._fetching,), timeout=self._patience if hurried else None)
 
     def _may_search(self, now: float) -> bool:
         if self._is_dead(now):
@@ -152,6 +158,8 @@ class KeySet:
         now = self._clock()
         if self._is_dead(now):
             return KeysUnavailable(max(_FIRST_RETRY, self._attempted_at + self._retry_delay() - now))
+        if self._fetching is not None:
+            return KeysUnavailable(_FIRST_RETRY)
         if self._failures:
             return KeysUnavailable(max(_FIRST_RETRY, self._missed_at + self._cooldown - now))
         return KeyUnknown()
@@ -167,19 +175,28 @@ class KeySet:
         try:
             async with asyncio.timeout(self._timeout):
                 keys = read_key_set(await self._download())
+            self._install(keys, now)
         except Exception as error:  # noqa: BLE001 - whatever the host or the client does, known keys keep working
             self._failures += 1
             _fetches.add(1, {"outcome": "failed"})
             _log.warning("auth.keyset.fetch_failed", reason=type(error).__name__, failures=self._failures)
         else:
-            self._install(keys, now)
             _fetches.add(1, {"outcome": "fetched"})
         finally:
             self._fetching = None
 
     def _install(self, keys: dict[str, VerificationKey], now: float) -> None:
-        """Take over a set, keeping the objects of keys that have not changed."""
+        """Take over a set, keeping the objects of keys that have not changed.
+
+        Raises:
+            ValueError: it has no keys, and the one held is fresh: sooner a fault than a revocation of all.
+        """
         known = self._keys
+        if known and not keys and now - self._fetched_at < self._ttl:
+            raise ValueError("an empty key set")
+        if self._sought in keys:
+            self._missed_at = _NEVER  # a rotated key is no flood: the next one may ask at once
+        self._sought = ""
         self._keys = {kid: known[kid] if key.is_same(known.get(kid)) else key for kid, key in keys.items()}
         self._fetched_at = now
         self._failures = 0

@@ -38,6 +38,13 @@ class TokenMalformed(TokenError):
     message = "the token is malformed"
 
 
+class PayloadMalformed(TokenMalformed):
+    """The signature fits, but what it covers is not one JSON object."""
+
+    code = "payload_malformed"
+    message = "the token's payload is malformed"
+
+
 class MemberDuplicated(TokenMalformed):
     """A JSON object in the token names a member twice, so that readers could disagree about it."""
 

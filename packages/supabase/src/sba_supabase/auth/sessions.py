@@ -15,6 +15,7 @@ from sba_supabase.errors import SessionUnavailable
 MARGIN: Final = 30.0
 """Seconds before its end at which a session is refreshed."""
 
+_NEVER = 1e12  # seconds, beyond what any clock will say
 _TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{1,8192}")
 _ENDED = frozenset(
     {400, 403, 422}
@@ -58,7 +59,7 @@ def read_session(members: object) -> StoredSession | None:
     access, refresh, ends = (members.get(name) for name in ("access_token", "refresh_token", "expires_at"))
     if not is_token(access) or not is_token(refresh) or isinstance(ends, bool):
         return None
-    if not isinstance(ends, int | float):
+    if not isinstance(ends, int | float) or not abs(ends) < _NEVER:
         return None
     return StoredSession(str(access), str(refresh), float(ends), members)
 

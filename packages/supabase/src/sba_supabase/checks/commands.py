@@ -12,7 +12,7 @@ import click
 
 from sba_supabase import audit as auditing
 from sba_supabase import scan as scanning
-from sba_supabase.checks.allowing import read_allowances
+from sba_supabase.checks.allowing import Allowance, read_allowances
 from sba_supabase.checks.findings import FOUND, Report, Rule, to_text
 from sba_supabase.checks.sarif import to_sarif
 from sba_supabase.errors import AllowListInvalid, IntrospectionFailed
@@ -31,6 +31,18 @@ def _publish(report: Report, form: str, output: Path | None, tool: str, rules: S
     else:
         output.write_text(f"{text}\n", "utf-8")
     sys.exit(report.exit_code)
+
+
+def _allowed(file: Path | None, rules: Sequence[Rule]) -> tuple[Allowance, ...]:
+    """The entries of an allow-list, when there is one.
+
+    Raises:
+        UsageError: it is not valid.
+    """
+    try:
+        return () if file is None else read_allowances(file, (rule.id for rule in rules))
+    except AllowListInvalid as error:
+        raise click.UsageError(f"{file}: {error}") from None
 
 
 @click.command()
@@ -55,13 +67,9 @@ def scan(
 
     Exits with 0 when nothing is found, 1 when something is, 2 when nothing is but not all could be looked at.
     """
-    try:
-        allowed = () if allow is None else read_allowances(allow, (rule.id for rule in scanning.RULES))
-    except AllowListInvalid as error:
-        raise click.UsageError(f"{allow}: {error}") from None
     options = scanning.ScanOptions(
         exclude=exclude,
-        allow=allowed,
+        allow=_allowed(allow, scanning.RULES),
         modules=(*scanning.SERVER_MODULES, *server_module),
         keys_only=keys_only,
     )
@@ -72,13 +80,17 @@ def scan(
 @click.argument("paths", nargs=-1, required=True, type=_PATHS)
 @click.option("--format", "form", type=_FORMAT, default="text", show_default=True)
 @click.option("--output", type=_FILE, help="Write the report to this file.")
+@click.option("--allow", type=_FILE, help="A TOML list of allowed findings, each with its reason.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Paths to leave out; `*` spans folders.")
-def audit(paths: tuple[Path, ...], form: str, output: Path | None, exclude: tuple[str, ...]) -> None:
+def audit(
+    *, paths: tuple[Path, ...], form: str, output: Path | None, allow: Path | None, exclude: tuple[str, ...]
+) -> None:
     """Find Supabase used past sba_supabase in Python services, and say what to import instead.
 
     Exits with 0 when nothing is found, 1 when something is, 2 when nothing is but not all could be parsed.
     """
-    report = auditing.audit(paths, auditing.AuditOptions(exclude=exclude))
+    options = auditing.AuditOptions(exclude=exclude, allow=_allowed(allow, auditing.RULES))
+    report = auditing.audit(paths, options)
     _publish(report, form, output, "sba-supabase audit", auditing.RULES)
 
 

@@ -48,7 +48,7 @@ class Finding:
     Attributes:
         path: the file, `/` between folders and `!` before what is inside an archive.
         line: from 1.
-        column: from 1, in bytes.
+        column: from 1, in characters.
         rule: the rule's `id`.
         message: what is there.
         fingerprint: of the secret or name; the same wherever it appears.

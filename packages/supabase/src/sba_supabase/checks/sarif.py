@@ -78,6 +78,6 @@ def to_sarif(report: Report, *, tool: str, rules: Sequence[Rule]) -> str:
                 "toolExecutionNotifications": [*map(_unread, report.problems), *notes],
             }
         ],
-        "columnKind": "utf16CodeUnits",
+        "columnKind": "unicodeCodePoints",
     }
     return json.dumps({"$schema": _SCHEMA, "version": _VERSION, "runs": [run]}, indent=2) + "\n"

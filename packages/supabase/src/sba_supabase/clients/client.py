@@ -10,7 +10,9 @@ from uuid import UUID
 
 from supabase import AsyncClient, AsyncClientOptions  # noqa: TID251 - this package is where it is used
 from supabase_auth import AsyncMemoryStorage, AsyncSupportedStorage
+from supabase_auth.types import AuthChangeEvent, Session
 
+from sba_supabase.api_keys import is_secret
 from sba_supabase.auth.cookies import cookie_name
 from sba_supabase.clients.auth import SessionAuth
 from sba_supabase.errors import SettingProblem, SettingsError
@@ -19,12 +21,15 @@ from sba_supabase.tenant import TENANT_HEADER
 from sba_supabase.transport import Loan, Pool
 
 
-@dataclass
+@dataclass(repr=False)
 class Options(AsyncClientOptions):
     """Supabase's options and ours: time limits and retries are the pool's and the caller's, never its own."""
 
     postgrest_client_retry: bool = False
     storage_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Options(storage_key={self.storage_key!r})"
 
 
 class ProjectClient(AsyncClient):
@@ -81,27 +86,51 @@ class Client(ProjectClient):
     Made by `create_client` and `create_server_client`; `set_tenant_context` gives it a tenant.
     """
 
+    def __init__(self, url: str, key: str, options: Options, loan: Loan) -> None:
+        self._user: str | None = None
+        self._entered: UUID | None = None
+        super().__init__(url, key, options, loan)
+        self.auth.on_auth_state_change(self._follow)
+
     @property
     def tenant_id(self) -> UUID | None:
         """The tenant every request names, None before `set_tenant_context`."""
         pinned = self._loan.pinned(TENANT_HEADER)
         return None if pinned is None else UUID(pinned)
 
+    def has_entered(self, tenant_id: UUID) -> bool:
+        """Whether the user it acts as now was asked for in that tenant, and every request names it."""
+        return self._entered == tenant_id
+
     def pin_tenant(self, tenant_id: UUID) -> None:
         """Name the tenant in every later request. For `set_tenant_context`, which asks first."""
         self._loan.pin(TENANT_HEADER, str(tenant_id))
+        self._entered = tenant_id
+
+    def acts_as(self, session: Session) -> None:
+        """Take over a session, without asking anyone whether it is good."""
+        self._user = session.user.id
+        self.auth.adopt(session)
+
+    def _follow(self, event: AuthChangeEvent, session: Session | None) -> None:
+        """Ask for membership anew when another user signs in; every request still names the tenant."""
+        del event
+        user = session.user.id if session is not None else None
+        if user != self._user:
+            self._user, self._entered = user, None
 
 
 def public_key(project: PublicProject) -> str:
     """The project's public key.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is none, or a secret key stands in its place.
     """
-    if project.anon_key is None:
-        missing = SettingProblem("SUPABASE_ANON_KEY or SUPABASE_PUBLISHABLE_KEY", "missing")
-        raise SettingsError((missing,))
-    return project.anon_key.get_secret_value()
+    key = project.anon_key
+    rule = "missing" if key is None else "is a secret key" if is_secret(key.get_secret_value()) else ""
+    if key is None or rule:
+        raise SettingsError((SettingProblem("SUPABASE_ANON_KEY or SUPABASE_PUBLISHABLE_KEY", rule),))
+    return key.get_secret_value()
 
 
 def options_for(

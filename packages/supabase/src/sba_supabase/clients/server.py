@@ -14,7 +14,7 @@ from supabase_auth.types import AuthChangeEvent, Session
 from sba_supabase.auth.cookies import CookieJar, CookieOptions, cookie_name
 from sba_supabase.auth.sessions import MARGIN, StoredSession, is_token, parse_session, read_session, refresh
 from sba_supabase.clients.client import Client, Options, options_for, public_key
-from sba_supabase.errors import TokenMalformed
+from sba_supabase.errors import SessionUnavailable, TokenMalformed
 from sba_supabase.settings import PublicProject
 from sba_supabase.transport import Loan, Pool
 
@@ -100,7 +100,8 @@ async def create_server_client(
     """A client for one request, acting as its user, or as nobody when it brings no session.
 
     A session that has ended, or will within 30 s, is refreshed first; requests that bring the same one at the
-    same time cause one refresh. A session that cannot be refreshed any more is forgotten.
+    same time cause one refresh. A session that cannot be refreshed any more is forgotten; one that cannot be
+    refreshed now goes on to its end.
 
     Args:
         project: `PublicSettings`, or any settings with a public key; never one with a secret key alone.
@@ -126,12 +127,13 @@ async def create_server_client(
     options = cookie_options or CookieOptions()
     name = options.name or cookie_name(project.url)
     jar = CookieJar({} if bearer is not None else cookies or {}, replace(options, name=name))
-    session = await _session(jar, name, project.url, key=key, pool=pool, loan=loan, now=clock())
+    now = clock()
+    session = await _session(jar, name, project.url, key=key, pool=pool, loan=loan, now=now)
     token = _bearer(bearer) if bearer is not None else session and session.access_token
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     settings = options_for(loan, headers, storage=_Verifiers(jar), storage_key=name)
     client = ServerClient(project.url, key, settings, loan, jar)
-    _adopt(client, session)
+    _adopt(client, session, now)
     return client
 
 
@@ -149,9 +151,14 @@ async def _session(
     if session is None or not session.ends_before(now + MARGIN):
         return session
     token = session.refresh_token
-    fresh = await pool.flights.join(
-        f"{url} {token}", lambda: refresh(loan.http(), url, key=key, refresh_token=token, now=now)
-    )
+    try:
+        fresh = await pool.flights.join(
+            f"{url} {token}", lambda: refresh(loan.http(), url, key=key, refresh_token=token, now=now)
+        )
+    except SessionUnavailable:
+        if session.ends_before(now):
+            raise
+        return session
     if fresh is None:
         jar.remove(name)
     else:
@@ -159,11 +166,16 @@ async def _session(
     return fresh
 
 
-def _adopt(client: ServerClient, session: StoredSession | None) -> None:
-    """Let the sign-in client know of the session, if it tells enough of its user."""
+def _adopt(client: ServerClient, session: StoredSession | None, now: float) -> None:
+    """Let the sign-in client know of the session, if it tells enough of its user.
+
+    JavaScript stores parts of seconds, and may store no more than when the session ends.
+    """
     if session is None:
         return
+    ends = int(session.expires_at)
+    members = {"token_type": "bearer", **session.members, "expires_at": ends, "expires_in": ends - int(now)}
     try:
-        client.auth.adopt(Session.model_validate(session.members))
+        client.acts_as(Session.model_validate(members))
     except ValidationError:
         return

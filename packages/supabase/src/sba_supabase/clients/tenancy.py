@@ -21,9 +21,9 @@ _NO_MEMBER = "42501"  # the function's own answer, and what nobody in particular
 async def set_tenant_context(client: Client, tenant_id: UUID | str) -> TenantClient:
     """Have a client act in a tenant: membership is checked, then every later request names the tenant.
 
-    The check is one request, the first time; the same tenant again costs none. The database checks membership
-    anew with every statement, so a membership that is revoked ends with the next request, however long the
-    token lives. When the check fails the client stays as it was.
+    The check is one request, the first time; the same tenant again costs none, until another user signs in.
+    The database checks membership anew with every statement, so a membership that is revoked ends with the
+    next request, however long the token lives. When the check fails the client stays as it was.
 
     Args:
         client: of `create_client` or `create_server_client`; it is changed, and one task at a time should.
@@ -41,7 +41,7 @@ async def set_tenant_context(client: Client, tenant_id: UUID | str) -> TenantCli
     wanted = UUID(str(tenant_id))
     if not isinstance(client, Client):
         raise TenantRefused
-    if client.tenant_id != wanted:
+    if not client.has_entered(wanted):
         await _ask(client, wanted)
         client.pin_tenant(wanted)
     return TenantClient(client)

@@ -16,8 +16,18 @@ _DEEPEST: Final = 8
 _HEAD: Final = 512
 _TAR_MAGIC: Final = b"ustar"
 _TAR_MAGIC_AT: Final = 257
-_ZIP_MAGICS: Final = (b"PK\x03\x04", b"PK\x05\x06")
-_UNREADABLE: Final = {b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar"}
+_ZIP_MAGICS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"Cr24")
+_UNREADABLE: Final = {
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!": "rar",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"LZIP": "lzip",
+    b"\x1f\x9d": "compress",
+    b"!<arch>\ndebian-binary": "deb",
+    b"\xed\xab\xee\xdb": "rpm",
+    b"PACK\0\0\0": "git",
+}
 _IN_MEMORY: Final = 16 * CHUNK
 _MOST_MEMBERS: Final = 200_000
 _ARCHIVE_BROKEN: Final = (
@@ -121,19 +131,29 @@ class Opener:
         with tarfile.open(fileobj=stream, mode="r|", errorlevel=1) as archive:
             for member in archive:
                 self._count()
+                inner = f"{path}!{member.name}"
                 content = archive.extractfile(member) if member.isfile() else None
                 if content is not None:
-                    yield from self._unpacked(f"{path}!{member.name}", cast("Readable", content), depth)
+                    yield from self._unpacked(inner, cast("Readable", content), depth)
+                elif member.linkname:
+                    yield Leaf(inner, io.BytesIO(member.linkname.encode(errors="surrogateescape")))
                 archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member it has seen
 
     def _zip(self, path: str, stream: io.BufferedReader, depth: int) -> Iterator[Leaf]:
         with _seekable(stream) as whole, zipfile.ZipFile(whole) as archive:
             for member in archive.infolist():
                 self._count()
-                if member.is_dir():
-                    continue
-                with archive.open(member) as content:
-                    yield from self._unpacked(f"{path}!{member.filename}", cast("Readable", content), depth)
+                if not member.is_dir():
+                    yield from self._zipped(archive, member, f"{path}!{member.filename}", depth)
+
+    def _zipped(
+        self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, depth: int
+    ) -> Iterator[Leaf]:
+        def opened() -> Iterator[Leaf]:
+            with archive.open(member) as content:
+                yield from self._unpacked(path, cast("Readable", content), depth)
+
+        return self._guarded(path, opened)
 
 
 def _seekable(stream: io.BufferedReader) -> IO[bytes]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -23,6 +24,7 @@ _CLIENT: Final = frozenset(
     {".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".map", ".wasm", ".bundle", ".rsc"}
     | {".html", ".htm", ".css", ".json", ".txt", ".svg", ".xml", ".webmanifest"}
 )
+_LONG_NAME: Final = re.compile(r"[\w+-]{24}")  # no key is shorter
 _OPEN: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -93,17 +95,17 @@ class _Scan:
         try:
             with os.fdopen(os.open(os.path.realpath(file), _OPEN), "rb") as stream:
                 size = _RATIO * os.fstat(stream.fileno()).st_size
-                opener = Opener(Budget(max(self._options.unpacked_limit, size)), self._tell)
-                for leaf in opener.leaves(path, stream):
-                    self._leaf(leaf)
+                budget = Budget(max(self._options.unpacked_limit, size))
+                for leaf in Opener(budget, self._tell).leaves(path, stream):
+                    self._leaf(leaf, budget)
         except ExhaustedError:
             self._tell(path, "unpacks to more than a scan reads of one file")
         except OSError as error:
             self._tell(path, f"cannot be read: {error.strerror}")
         self._files += 1
 
-    def _leaf(self, leaf: Leaf) -> None:
-        seeker = self._seeker(leaf.path)
+    def _leaf(self, leaf: Leaf, budget: Budget) -> None:
+        seeker = self._seeker(leaf.path, budget)
         windows = _windows(leaf.stream)
         lines = 0
         try:
@@ -114,18 +116,29 @@ class _Scan:
                 lines += data.count(b"\n", 0, len(data) - _OVERLAP) if fresh == _WINDOW else 0
         except BROKEN as error:
             self._tell(leaf.path, f"broken or cut off ({type(error).__name__})")
+        self._name(leaf.path, seeker)
 
-    def _seeker(self, path: str) -> Seeker:
+    def _seeker(self, path: str, budget: Budget) -> Seeker:
         name = PurePosixPath(uncompressed(path).rpartition("!")[2])
         client = name.suffix.lower() in _CLIENT and not self._options.keys_only
         modules = self._modules if client else ()
-        return Seeker(modules=modules, names=client, adjacent=name.suffix == ".py")
+        return Seeker(modules=modules, names=client, adjacent=name.suffix == ".py", spend=budget.spend)
+
+    def _name(self, path: str, seeker: Seeker) -> None:
+        """Look for keys in the name of what clients can ask for."""
+        if _LONG_NAME.search(path):
+            data = path.encode(errors="surrogateescape")
+            for match in replace(seeker, names=False, modules=()).matches(data):
+                self._keep(path, replace(match, message=f"{match.message} in the name"), data, 0)
 
     def _keep(self, path: str, match: Match, data: bytes, lines: int) -> None:
+        key = (path, match.rule, match.fingerprint)
+        if key in self._findings:
+            return
         line = lines + data.count(b"\n", 0, match.offset) + 1
-        column = match.offset - data.rfind(b"\n", 0, match.offset)
-        finding = Finding(path, line, column, match.rule, match.message, match.fingerprint)
-        self._findings.setdefault((path, match.rule, match.fingerprint), finding)
+        before = data[data.rfind(b"\n", 0, match.offset) + 1 : match.offset]
+        column = len(before.decode(errors="replace")) + 1
+        self._findings[key] = Finding(path, line, column, match.rule, match.message, match.fingerprint)
 
 
 def _windows(stream: Readable) -> Iterator[tuple[bytes, int]]:

@@ -106,12 +106,43 @@ class _Brotli:
             raise BrotliError("not a brotli stream") from None
 
 
+class _Zlib:
+    """A zlib stream, which has no reader of its own."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self._decompressor = zlib.decompressobj()
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Some bytes and at most `size`, empty at the end."""
+        limit = CHUNK if size < 0 else size
+        while not self._decompressor.eof:
+            fed = self._decompressor.unconsumed_tail or self._source.read1(CHUNK)
+            if chunk := self._decompressor.decompress(fed, limit):
+                return chunk
+            if not fed:
+                raise EOFError
+        return b""
+
+
+def _is_zlib(head: bytes) -> bool:
+    """Whether some bytes begin a zlib stream and not only look like its header."""
+    if not head.startswith(_ZLIB):
+        return False
+    try:
+        return bool(zlib.decompressobj().decompress(head))
+    except zlib.error:
+        return False
+
+
 BROKEN: Final = (OSError, EOFError, zlib.error, lzma.LZMAError, BrotliError, ValueError)
 _MAGIC: Final[dict[bytes, Callable[[io.BufferedReader], Readable]]] = {
     b"\x1f\x8b": lambda source: gzip.GzipFile(fileobj=source),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\0": lzma.LZMAFile,
+    b"\x5d\0\0\x80\0": lzma.LZMAFile,
 }
+_ZLIB: Final = (b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 
 
 def unpacker(head: bytes, name: str) -> Callable[[io.BufferedReader], Readable] | None:
@@ -119,4 +150,6 @@ def unpacker(head: bytes, name: str) -> Callable[[io.BufferedReader], Readable] 
     for magic, opened in _MAGIC.items():
         if head.startswith(magic):
             return opened
+    if _is_zlib(head):
+        return _Zlib
     return _Brotli if name.endswith(".br") else None

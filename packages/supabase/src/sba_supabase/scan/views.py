@@ -16,7 +16,7 @@ class View:
         parent: what they were unwrapped from.
         starts: where each piece begins in `data`.
         origins: where each piece begins in the parent.
-        straight: whether the bytes of a piece are those of the parent, one for one.
+        stride: bytes of the parent for each byte of a piece; 0 where that is not known.
     """
 
     data: bytes
@@ -24,15 +24,15 @@ class View:
     parent: View | None = None
     starts: list[int] = field(default_factory=list)
     origins: list[int] = field(default_factory=list)
-    straight: bool = True
+    stride: int = 1
 
     def origin(self, offset: int) -> int:
         """Where in the file a byte of this view comes from; where that is not exact, its piece."""
         if self.parent is None:
             return offset
         index = max(0, bisect_right(self.starts, offset) - 1)
-        inside = offset - self.starts[index] if self.straight else 0
-        return self.parent.origin(self.origins[index] + inside)
+        inside = offset - self.starts[index]
+        return self.parent.origin(self.origins[index] + inside * self.stride)
 
 
 class Patchwork:
@@ -41,13 +41,13 @@ class Patchwork:
     Args:
         parent: where the pieces come from.
         way: how they are unwrapped.
-        straight: whether pieces are copied unchanged.
+        stride: bytes of the parent for each byte of a piece; 0 where that is not known.
     """
 
-    def __init__(self, parent: View, way: str, *, straight: bool) -> None:
+    def __init__(self, parent: View, way: str, *, stride: int = 0) -> None:
         self._parent = parent
         self._way = way
-        self._straight = straight
+        self._stride = stride
         self._pieces: list[bytes] = []
         self._starts: list[int] = []
         self._origins: list[int] = []
@@ -71,4 +71,4 @@ class Patchwork:
             return None
         ways = (*self._parent.ways, self._way)
         data = b"".join(self._pieces)
-        return View(data, ways, self._parent, self._starts, self._origins, self._straight)
+        return View(data, ways, self._parent, self._starts, self._origins, self._stride)

@@ -37,10 +37,11 @@ def _class(name: str, base: str, doc: str, lines: Iterable[str]) -> str:
     return f"class {name}({base}):\n{_docstring(doc)}" + (f"\n{body}\n" if body else "")
 
 
-def _field(name: str, type_: str, *, nullable: bool, optional: bool) -> str:
+def _field(spelled: str, name: str, type_: str, *, nullable: bool, optional: bool) -> str:
     """One line of a model; what may be left out has a default that is never sent."""
-    spelled = field_name(name)
-    alias = f"alias={literal(name)}" if spelled != name else ""
+    # Not `alias`: a type checker would take that for the name of the argument.
+    told = literal(name)
+    alias = f"validation_alias={told}, serialization_alias={told}" if spelled != name else ""
     whole = f"{type_} | None" if nullable and type_ not in {"None", "JsonValue"} else type_
     if alias:
         default = f"default={_OMITTED}, " if optional else ""
@@ -54,13 +55,15 @@ class _Module:
     def __init__(self, catalog: Catalog, schema: str) -> None:
         self._catalog = catalog
         self._schema = schema
+        self._named = {enum_name(kind.name) for kind in catalog.kinds.values() if kind.kind == "e"}
+        self._named |= {f"{class_name(relation.name)}Row" for relation in catalog.relations}
 
     def text(self) -> str:
         blocks = [*self._enums(), *self._relations(), *self._functions()]
         body = "\n\n".join(block for block in blocks if block.startswith("class"))
         constants = "".join(block for block in blocks if not block.startswith("class"))
         code = "\n\n".join(filter(None, (body, constants)))
-        names = sorted(re.findall(r"^(?:class )?([A-Za-z]\w*)(?=\(|: Final)", code, re.MULTILINE), key=_order)
+        names = sorted(re.findall(r"^(?:class )?([^\W\d_]\w*)(?=\(|: Final)", code, re.MULTILINE), key=_order)
         _check_distinct("the schema", names)
         listed = "".join(f"    {literal(name)},\n" for name in names)
         exported = f"__all__ = [\n{listed}]\n" if listed else "__all__: list[str] = []\n"
@@ -94,7 +97,7 @@ class _Module:
 
     def _relation(self, relation: Relation) -> Iterator[str]:
         name = class_name(relation.name)
-        _check_distinct(f"the table {relation.name}", [field_name(c.name) for c in relation.fields])
+        _check_distinct(f"the table {relation.name}", [self._spelled(c.name) for c in relation.fields])
         what = "table" if relation.writable else "view"
         doc = sentence(relation.comment, f"A row of the {what} {relation.name}.")
         yield _class(f"{name}Row", "Row", doc, map(self._read, relation.fields))
@@ -109,10 +112,17 @@ class _Module:
         yield _table(relation, f"{name}Row", insert, update)
 
     def _read(self, column: Column) -> str:
-        return _field(column.name, self._type(column.type), nullable=column.nullable, optional=False)
+        return self._line(column, nullable=column.nullable, optional=False)
 
     def _written(self, column: Column, *, optional: bool) -> str:
-        return _field(column.name, self._type(column.type), nullable=column.nullable, optional=optional)
+        return self._line(column, nullable=column.nullable, optional=optional)
+
+    def _line(self, what: Column | Argument, *, nullable: bool, optional: bool) -> str:
+        spelled, type_ = self._spelled(what.name), self._type(what.type)
+        return _field(spelled, what.name, type_, nullable=nullable, optional=optional)
+
+    def _spelled(self, name: str) -> str:
+        return field_name(name, self._named)
 
     def _functions(self) -> Iterator[str]:
         callable_ = [f for f in self._catalog.functions if all(argument.name for argument in f.arguments())]
@@ -124,19 +134,21 @@ class _Module:
 
     def _function(self, function: Function, name: str) -> Iterator[str]:
         spelled = class_name(name)
+        answer = function.answer()
+        for members in (function.arguments(), answer):
+            _check_distinct(f"the function {function.name}", [self._spelled(m.name) for m in members])
         lines = (self._argument(argument) for argument in function.arguments())
         yield _class(
             f"{spelled}Arguments", "Write", sentence(None, f"What {function.name} is called with"), lines
         )
-        answer = function.answer()
         result = f"{spelled}Result" if answer else self._type(function.result)
         if answer:
-            columns = (_field(a.name, self._type(a.type), nullable=True, optional=False) for a in answer)
+            columns = (self._line(column, nullable=True, optional=False) for column in answer)
             yield _class(result, "Row", sentence(None, f"A row of what {function.name} answers"), columns)
         yield _rpc(function, f"RPC_{constant_name(name)}", f"{spelled}Arguments", result)
 
     def _argument(self, argument: Argument) -> str:
-        return _field(argument.name, self._type(argument.type), nullable=True, optional=argument.optional)
+        return self._line(argument, nullable=True, optional=argument.optional)
 
 
 def _enum(kind: Kind) -> str:

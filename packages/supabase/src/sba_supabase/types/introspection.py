@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from sba_supabase.errors import IntrospectionFailed
 
 _IN: Final = frozenset({"i", "b", "v"})
-_OUT: Final = "t"
+_OUT: Final = frozenset({"t", "o", "b"})
 
 _T = TypeVar("_T")
 
@@ -111,8 +111,12 @@ class Function:
         return tuple(Argument(name, type_, at >= first_optional) for at, (name, type_) in enumerate(given))
 
     def answer(self) -> tuple[Argument, ...]:
-        """The columns of the table it answers with, empty where it has another result."""
-        return tuple(Argument(name, type_) for name, mode, type_ in self._each() if mode == _OUT)
+        """The members of the rows it answers with, empty where it has another result.
+
+        PostgREST answers with an object as soon as there is one argument that goes out.
+        """
+        out = [(name, type_) for name, mode, type_ in self._each() if mode in _OUT]
+        return tuple(Argument(name or f"column{at}", type_) for at, (name, type_) in enumerate(out, start=1))
 
 
 @dataclass(frozen=True, slots=True)

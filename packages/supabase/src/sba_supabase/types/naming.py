@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import keyword
 import re
+import unicodedata
+from collections.abc import Collection
 from typing import Final
 
-from pydantic import BaseModel
+from sba_supabase.types.schema import Write
 
-_NOT_NAME: Final = re.compile(r"[^A-Za-z0-9_]+")
-_WORD: Final = re.compile(r"[A-Za-z0-9]+")
+_NOT_NAME: Final = re.compile(r"\W+")
+_WORD: Final = re.compile(r"[^\W_]+")
 _LONGEST_DOC: Final = 90
 IMPORTED: Final = frozenset(
     {"AwareDatetime", "Decimal", "Field", "Final", "JsonValue", "NaiveDatetime", "ReadOnly", "Row", "Rpc"}
@@ -21,7 +23,7 @@ _ANNOTATING: Final = IMPORTED | {"bool", "float", "int", "list", "str"}
 
 def class_name(name: str) -> str:
     """`agent_runs` as `AgentRuns`."""
-    words = "".join(word[0].upper() + word[1:] for word in _WORD.findall(name))
+    words = "".join(word[0].upper() + word[1:] for word in _WORD.findall(_normal(name)))
     return words if words[:1].isalpha() else f"N{words}"
 
 
@@ -33,17 +35,28 @@ def enum_name(name: str) -> str:
 
 def constant_name(name: str) -> str:
     """`agent_runs` as `AGENT_RUNS`."""
-    text = _NOT_NAME.sub("_", name).strip("_").upper()
+    text = _normal(_NOT_NAME.sub("_", _normal(name)).strip("_").upper())
     return text if text[:1].isalpha() else f"N_{text}"
 
 
-def field_name(name: str) -> str:
-    """A column as a model's field: itself, where it can be."""
-    text = _NOT_NAME.sub("_", name).lstrip("_") or "field"
-    if text[0].isdigit():
+def field_name(name: str, named: Collection[str] = ()) -> str:
+    """A column as a model's field: itself, where it can be.
+
+    Args:
+        name: the column's.
+        named: what else annotations of the module name.
+    """
+    text = _NOT_NAME.sub("_", _normal(name)).lstrip("_") or "field"
+    if not text.isidentifier():
         text = f"n_{text}"
-    taken = keyword.iskeyword(text) or hasattr(BaseModel, text) or text.startswith("model_")
-    return f"{text}_" if taken or text in _ANNOTATING else text
+    taken = keyword.iskeyword(text) or hasattr(Write, text) or text.startswith("model_")
+    return f"{text}_" if taken or text in _ANNOTATING or text in named else text
+
+
+def _normal(name: str) -> str:
+    """A name as Python reads it, which takes some letters for one; those it takes for none are left out."""
+    letters = unicodedata.normalize("NFKC", name)
+    return "".join(each if each.isascii() or f"a{each}".isidentifier() else " " for each in letters)
 
 
 def literal(text: str) -> str:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from decimal import Decimal
+from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 _TENANT = "tenant_id"
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def quoted(column: str) -> str:
+    """A column as PostgREST reads its name, whatever signs are in it."""
+    if _PLAIN.fullmatch(column):
+        return column
+    escaped = column.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 OMITTED: Any = None
@@ -18,13 +29,13 @@ OMITTED: Any = None
 class Row(BaseModel):
     """A row as it is read. A column that is newer than the code is passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=True)
 
 
 class Write(BaseModel):
     """What is written: only what was set, `None` for null; a column that is left out keeps its default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=True)
 
     def values_set(self) -> dict[str, object]:
         """The columns that were set, as JSON."""
@@ -63,7 +74,15 @@ class Table(Generic[RowT, InsertT, UpdateT]):
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a row, as the database calls them."""
-        return tuple(field.alias or name for name, field in self.row.model_fields.items())
+        return tuple(field.serialization_alias or name for name, field in self.row.model_fields.items())
+
+    @property
+    def selection(self) -> str:
+        """The columns as PostgREST is asked for them; a `Decimal` as text, for JSON's numbers round it."""
+        fields = self.row.model_fields.values()
+        exact = [Decimal in (field.annotation, *get_args(field.annotation)) for field in fields]
+        names = map(quoted, self.columns)
+        return ",".join(f"{name}::text" if text else name for name, text in zip(names, exact, strict=True))
 
     @property
     def of_tenants(self) -> bool:
