@@ -38,7 +38,7 @@ def test_help_is_answered_without_loading_what_runs():
     assert not set(HEAVY) & set(loaded)
 
 
-@pytest.mark.parametrize("command", [[], ["up"], ["demo"], ["token"]])
+@pytest.mark.parametrize("command", [[], ["up"], ["demo"], ["token"], ["keys"]])
 def test_every_command_explains_itself(command):
     result = invoke(*command, "--help")
     assert result.exit_code == 0

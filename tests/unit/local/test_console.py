@@ -15,6 +15,9 @@ ENVIRONMENT = {
     "SBA_DATABASE_URL": "postgresql://sba_app:hunter2@127.0.0.1:4/sba",
     "REDIS_URL": "redis://:hunter3@127.0.0.1:5/0",
     "SBA_LOCAL_DATA_DIR": "here",
+    "SBA_EMAIL_A": "ada@acme.test",
+    "SBA_EMAIL_B": "gita@globex.test",
+    "SBA_USER_PASSWORD": "hunter4",
 }
 
 
@@ -24,6 +27,7 @@ def test_the_greeting_has_addresses_a_token_and_a_first_request_but_no_password(
     assert "curl -s http://127.0.0.1:1/v1/runs" in text
     assert "postgresql://sba_app@127.0.0.1:4/sba" in text
     assert "redis://127.0.0.1:5/0" in text
+    assert "ada@acme.test or gita@globex.test" in text
     assert "For development only" in text
     assert "hunter" not in text
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from sba_local.errors import PortTaken
+from sba_local.errors import PortTaken, WouldBeExposed
 from sba_local.identity import Issuer
 from sba_local.ports import LOOPBACK, free_port
 from sba_local.standin import StandIn, StandInServer
@@ -66,3 +66,25 @@ async def test_a_taken_port_is_named(issuer):
 
 async def test_stopping_what_was_not_started_is_no_error(issuer):
     await StandInServer(issuer, port=1).stop()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "example.com", "", "127.evil"])  # noqa: S104  # refused
+async def test_it_refuses_an_address_that_others_could_reach(issuer, host):
+    with pytest.raises(WouldBeExposed, match="development and tests only") as caught:
+        StandInServer(issuer, port=1, host=host)
+    assert caught.value.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1", "localhost"])
+async def test_every_loopback_address_is_good(issuer, host):
+    assert StandInServer(issuer, port=1, host=host)
+
+
+async def test_it_listens_for_others_where_that_is_asked_for(issuer):
+    port = free_port()
+    async with (
+        httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}") as client,
+        StandInServer(issuer, port=port, host="0.0.0.0", exposed=True),  # noqa: S104  # asked for
+    ):
+        answer = await client.get("/auth/v1/health")
+        assert answer.headers["x-sba-stand-in"] == "development only"

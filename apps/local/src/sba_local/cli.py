@@ -109,3 +109,24 @@ def token(*, no_provision: bool, data_dir: Path | None, **wish: Any) -> None:  #
     if made.warning:
         click.echo(f"warning: {made.warning}", err=True)
     click.echo(made.token)
+
+
+@main.command()
+@click.option(
+    "--data-dir",
+    envvar="SBA_LOCAL_DATA_DIR",
+    type=_DIRECTORY,
+    show_envvar=True,
+    help="Where the stack is kept.  [default: .sba/data]",
+)
+@click.argument("step", type=click.Choice(["announce", "rotate", "retire"]), required=False)
+def keys(*, data_dir: Path | None, step: str | None) -> None:
+    """Show the signing keys of a running stack, or change them.
+
+    `announce` publishes the next key, `rotate` signs with it, `retire` stops publishing the one before. Leave
+    a refresh of the key set (10 minutes) after the first and the life of a token after the second.
+    """
+    from sba_local.rotation import signing_keys  # noqa: PLC0415  # for a quick --help
+
+    for kid, status in signing_keys(step, data_dir).items():
+        click.echo(f"{kid}  {status}")

@@ -23,6 +23,7 @@ SBA is up; Ctrl-C stops it. For development only: identity is a stand-in for Sup
   Postgres  {postgres}
   Valkey    {valkey}
   data      {data_dir}  (addresses and secrets in env)
+  sign-in   {email} or {other_email}  (SBA_USER_PASSWORD in env)
 
 A token for {user} of {tenant}, good for 12 hours; another: sba-local token --tenant {tenant} --user {user}
 
@@ -101,6 +102,8 @@ def welcome(environment: Mapping[str, str], *, tenant: str, user: str, token: st
         postgres=_without_password(environment["SBA_DATABASE_URL"]),
         valkey=_without_password(environment["REDIS_URL"]),
         data_dir=environment["SBA_LOCAL_DATA_DIR"],
+        email=environment["SBA_EMAIL_A"],
+        other_email=environment["SBA_EMAIL_B"],
         tenant=tenant,
         user=user,
         token=token,

@@ -3,6 +3,7 @@
 LocalError
 ├── PlatformUnsupported     no engine binaries for this system, machine or C library
 ├── PortTaken               someone else listens on the port that was asked for
+├── WouldBeExposed          others than this machine could reach what is for development only
 ├── DataDirError            something about a data directory
 │   ├── DataDirLocked       another launcher, or a server of its own, is using it
 │   ├── DataDirCorrupt      it is not, or no longer, what the engine wrote
@@ -67,6 +68,21 @@ class PortTaken(LocalError):
         super().__init__(
             f"port {port} on 127.0.0.1, wanted for {wanted_for}, is taken by another program: "
             "stop that program or choose another port"
+        )
+
+
+class WouldBeExposed(LocalError):
+    """An address that others than this machine could reach.
+
+    Attributes:
+        host: the address.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"{host} is no loopback address, and the Supabase stand-in is for development and tests only: "
+            "whoever reaches it may sign in as anybody; pass exposed=True where the network is private"
         )
 
 

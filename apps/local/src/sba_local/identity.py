@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -85,6 +86,11 @@ class Issuer:
         others = [_public_jwk(key.public_key()) for key in (self._next, self._previous) if key is not None]
         return {"keys": [dict(self._public), *others]}
 
+    def statuses(self) -> dict[str, str]:
+        """What each published key is for: in_use, standby or previously_used, as Supabase calls it."""
+        keys = (("in_use", self._key), ("standby", self._next), ("previously_used", self._previous))
+        return {_public_jwk(key.public_key())["kid"]: status for status, key in keys if key is not None}
+
     def announce(self) -> str:
         """Publish the next key, without signing with it yet, and return its identifier."""
         if self._next is None:
@@ -129,6 +135,12 @@ class Issuer:
         Raises:
             jwt.PyJWTError: it is none, or over.
         """
+        try:
+            return self._read(token)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise jwt.DecodeError(type(error).__name__) from None
+
+    def _read(self, token: str) -> dict[str, Any]:
         kid = jwt.get_unverified_header(token).get("kid")
         known = next((key for key in self.jwks()["keys"] if key["kid"] == kid), None)
         if known is None:
@@ -142,7 +154,9 @@ class Issuer:
             issuer=self.issuer,
             options={"require": required, "verify_exp": False, "verify_iat": False},
         )
-        if float(claims["exp"]) <= self.clock():
+        json.dumps(claims, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        expires_at, _ = float(claims["exp"]), float(claims["iat"])
+        if expires_at <= self.clock():
             raise jwt.ExpiredSignatureError("token is expired")
         return claims
 

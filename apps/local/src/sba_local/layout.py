@@ -1,5 +1,7 @@
 """What lies where in a stack's data directory, and what the stack tells others about itself."""
 
+import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import Mapping
@@ -91,6 +93,12 @@ class Secrets:
             return cls(**json.loads(private_text(path, _new_secrets)))
         except (ValueError, TypeError):
             raise DataDirCorrupt(data_dir, f"{path} does not hold the stack's secrets") from None
+
+    @property
+    def user_password(self) -> str:
+        """What ada and gita sign in with: another one on every stack."""
+        made = hmac.new(self.service_key.encode(), b"password of the first users", hashlib.sha256)
+        return made.hexdigest()[:24]
 
 
 def _new_secrets() -> str:

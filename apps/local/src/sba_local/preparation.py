@@ -7,7 +7,8 @@ from sba_db.bootstrap import RolePasswords, bootstrap
 from sba_local.errors import StackError
 from sba_local.layout import DATABASE, Secrets
 from sba_local.postgres import EmbeddedPostgres
-from sba_local.residents import seed
+from sba_local.residents import ACME, GLOBEX, Resident, seed
+from sba_local.supabase.auth.seeding import Seedling, plant
 from sba_local.supabase.installing import install, install_policies
 from sba_supabase import migrate as public
 from sba_supabase.errors import MigrationError
@@ -33,3 +34,9 @@ async def prepare(server: EmbeddedPostgres, secrets: Secrets) -> None:
     except (DatabaseError, MigrationError) as error:
         raise StackError(f"the database could not be made ready: {error}") from error
     await seed(admin_url)
+    await plant(admin_url, [_seedling(resident, secrets) for resident in (ACME, GLOBEX)])
+
+
+def _seedling(resident: Resident, secrets: Secrets) -> Seedling:
+    metadata = {"tenant_id": str(resident.tenant_id), "role": resident.role}
+    return Seedling(resident.user_id, resident.email, secrets.user_password, metadata)

@@ -52,6 +52,11 @@ class Resident:
         """The user's id, the same on every machine."""
         return _local_id("user", self.user_name)
 
+    @property
+    def email(self) -> str:
+        """What they sign in with."""
+        return f"{self.user_name}@{self.slug}.test"
+
 
 ACME = Resident("acme", "Acme", "ada")
 GLOBEX = Resident("globex", "Globex", "gita")

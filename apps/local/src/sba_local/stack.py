@@ -246,6 +246,9 @@ class Stack:
             "SBA_TENANT_B": str(GLOBEX.tenant_id),
             "SBA_USER_A": str(ACME.user_id),
             "SBA_USER_B": str(GLOBEX.user_id),
+            "SBA_EMAIL_A": ACME.email,
+            "SBA_EMAIL_B": GLOBEX.email,
+            "SBA_USER_PASSWORD": secrets.user_password,
             "SBA_LOCAL_DATA_DIR": str(self.data_dir),
         }
 

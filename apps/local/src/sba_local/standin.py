@@ -7,11 +7,12 @@ import contextlib
 import json
 import socket
 from collections.abc import Generator, Mapping, MutableMapping
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
 
-from sba_local.errors import PortTaken
+from sba_local.errors import PortTaken, WouldBeExposed
 from sba_local.identity import Issuer
 from sba_local.ports import LOOPBACK
 
@@ -107,15 +108,22 @@ async def _answer(send: Send, status: int, document: Mapping[str, Any]) -> None:
 
 
 class StandInServer:
-    """Serves a `StandIn` on loopback from the running event loop.
+    """Serves a `StandIn` from the running event loop.
 
     Args:
         issuer: whose keys it publishes.
         port: to listen on.
+        host: address to listen on.
+        exposed: whether that may be one which others than this machine can reach.
+
+    Raises:
+        WouldBeExposed: it is such a one, and may not be.
     """
 
-    def __init__(self, issuer: Issuer, *, port: int) -> None:
-        self._port = port
+    def __init__(self, issuer: Issuer, *, port: int, host: str = LOOPBACK, exposed: bool = False) -> None:
+        if not exposed and not _is_loopback(host):
+            raise WouldBeExposed(host)
+        self._host, self._port = host, port
         self._app = StandIn(issuer)
         config = uvicorn.Config(
             self._app,
@@ -141,10 +149,11 @@ class StandInServer:
         Raises:
             PortTaken: somebody else listens there.
         """
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((LOOPBACK, self._port))
+            listener.bind((self._host, self._port))
             listener.listen()
         except OSError:
             listener.close()
@@ -163,6 +172,13 @@ class StandInServer:
             await self._task
             self._task = None
         await self._app.aclose()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: only this one is known to stay on the machine
+        return host == "localhost"
 
 
 class _Server(uvicorn.Server):

@@ -1,48 +1,131 @@
-// The unmodified @supabase/supabase-js against a stand-in; prints what each question was answered.
-import { createClient } from "@supabase/supabase-js";
+// REST with the unmodified @supabase/supabase-js; prints what each question was answered.
+import { ask, client, more, publishable, secret } from "./asking.mjs";
 
-const [url, secret, publishable, userToken] = process.argv.slice(2);
-const auth = { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false };
-const service = createClient(url, secret, { auth });
-const user = createClient(url, publishable, { auth, accessToken: undefined, global: { headers: { Authorization: `Bearer ${userToken}` } } });
-const films = () => service.from("films").select("id").order("id");
+const service = client(secret);
+const user = client(publishable, { global: { headers: { Authorization: `Bearer ${more[0]}` } } });
+const films = (columns = "id") => service.from("films").select(columns).order("id");
+const one = (columns) => service.from("films").select(columns).eq("id", 1).single();
+const directors = (columns) => service.from("directors").select(columns).order("id");
+const products = () => service.from("products");
 
 const questions = {
   eq: () => films().eq("year", 1894),
-  in: () => films().in("title", ["Metropolis", "a,b"]),
-  or: () => films().or("year.lt.1895,year.gt.1900"),
+  neq: () => films().neq("year", 1894),
+  gt: () => films().gt("year", 1897),
+  gte: () => films().gte("year", 1897),
+  lt: () => films().lt("year", 1895),
+  lte: () => films().lte("year", 1895),
+  like: () => films().like("title", "The %"),
+  ilike: () => films().ilike("title", "the %"),
+  likeAllOf: () => films().likeAllOf("title", ["The*", "*Castle"]),
+  likeAnyOf: () => films().likeAnyOf("title", ["The*", "Metro*"]),
+  ilikeAllOf: () => films().ilikeAllOf("title", ["the*", "*castle"]),
+  ilikeAnyOf: () => films().ilikeAnyOf("title", ["the*", "metro*"]),
+  regexMatch: () => films().regexMatch("title", "^The .*Castle$"),
+  regexIMatch: () => films().regexIMatch("title", "^the .*castle$"),
+  isNull: () => films().is("rating", null),
+  isDistinct: () => films().isDistinct("rating", 7.1),
+  in: () => films().in("title", ["Metropolis", "a,b", 'with "quotes"', "(brackets)"]),
+  notIn: () => films().notIn("id", [1, 2]),
   contains: () => films().contains("tags", ["short"]),
   containsObject: () => films().contains("data", { kind: "horror" }),
-  notIsNull: () => films().not("rating", "is", null),
-  likeAnyOf: () => films().likeAnyOf("title", ["The*", "Metro*"]),
+  containedBy: () => films().containedBy("tags", ["short", "sound"]),
+  overlaps: () => films().overlaps("tags", ["sound", "horror"]),
+  rangeGt: () => films().rangeGt("shown", "[1895-06-01,1896-01-01)"),
+  rangeGte: () => films().rangeGte("shown", "[1895-01-01,1896-01-01)"),
+  rangeLt: () => films().rangeLt("shown", "[1896-01-01,1899-01-01)"),
+  rangeLte: () => films().rangeLte("shown", "[1895-01-01,1896-01-01)"),
+  rangeAdjacent: () => films().rangeAdjacent("shown", "[1898-01-01,1899-01-01)"),
+  match: () => films().match({ year: 1894, language: "english" }),
+  filter: () => films().filter("data->>kind", "eq", "horror"),
+  or: () => films().or("year.lt.1895,year.gt.1900"),
+  orNested: () => films().or("and(year.gt.1894,year.lt.1896),not.and(id.neq.4,year.gt.0)"),
+  not: () => films().not("rating", "is", null),
+  notInOr: () => films().or("title.not.in.(Metropolis),rating.not.is.null"),
   textSearch: () => films().textSearch("words", "castles", { config: "english" }),
+  webSearch: () => films().textSearch("words", "haunted -metropolis", { type: "websearch" }),
+  phrase: () => films().textSearch("words", "haunted castle", { type: "phrase" }),
+
+  orderNulls: () => service.from("films").select("id").order("rating", { ascending: false, nullsFirst: true }),
+  orderTwo: () => service.from("films").select("id").order("language").order("year", { ascending: false }),
+  limit: () => films().limit(2),
   range: () => service.from("films").select("id", { count: "exact" }).order("id").range(1, 2),
+  beyond: () => service.from("films").select("id", { count: "exact" }).order("id").range(9, 10),
   head: () => service.from("films").select("*", { count: "exact", head: true }),
-  single: () => service.from("films").select("id").eq("id", 1).single(),
+  planned: () => service.from("films").select("id", { count: "planned", head: true }),
+  estimated: () => service.from("films").select("id", { count: "estimated" }).limit(1),
+
+  single: () => one("id"),
   notSingle: () => service.from("films").select("id").single(),
   maybeSingle: () => service.from("films").select("id").eq("id", 0).maybeSingle(),
+  maybeSeveral: () => service.from("films").select("id").maybeSingle(),
   csv: () => service.from("films").select("id").eq("id", 1).csv(),
+  stripNulls: () => service.from("films").select("id,rating").eq("id", 3).stripNulls(),
+  aliases: () => one("name:title, born:year::text"),
+  json: () => one("data->kind, deep:data->a->b->>1, data->>age"),
+
   embed: () => service.from("directors").select("last_name, films!inner(id)").eq("films.year", 1894),
-  insert: () => service.from("products").insert([{ sku: "a", price: 1 }, { sku: "b", price: 2 }]).select("sku"),
+  embedOne: () => films("id, directors(last_name)").eq("id", 2),
+  embedMany: () => service.from("actors").select("id, films(id)").order("id").order("id", { referencedTable: "films", ascending: false }),
+  embedLimit: () => directors("id, films(id)").limit(1, { referencedTable: "films" }).lt("id", 3),
+  embedOr: () => directors("id, films!inner(id)").or("year.eq.1897,year.eq.1895", { referencedTable: "films" }),
+  embedNone: () => directors("id, films()").is("films", null),
+  embedOrder: () => service.from("films").select("id, directors(id)").order("directors(last_name)", { ascending: true }),
+  spread: () => films("id, ...directors(last_name)").eq("id", 2),
+  hint: () => service.from("orders").select("name, billing:addresses!billing(name)"),
+  ambiguous: () => service.from("orders").select("name, addresses(name)"),
+  unrelated: () => service.from("films").select("id, products(sku)"),
+
+  insert: () => products().insert([{ sku: "a", price: 1 }, { sku: "b", price: 2 }]).select("sku"),
+  insertMinimal: () => products().insert({ sku: "c" }, { count: "exact" }),
   insertDefaults: () => service.from("foo").insert([{ bar: "x" }, { bar: "y", baz: 1 }], { defaultToNull: false }).select("baz"),
-  upsert: () => service.from("products").upsert({ sku: "a", price: 3 }).select("price"),
-  upsertIgnored: () => service.from("products").upsert({ sku: "a", price: 4 }, { ignoreDuplicates: true }).select(),
-  update: () => service.from("products").update({ price: 9 }).eq("sku", "a").select("price"),
-  delete: () => service.from("products").delete().eq("sku", "a").select("sku"),
-  maxAffected: () => service.from("products").delete().gt("price", 0).maxAffected(1),
+  insertTwice: () => products().insert({ sku: "a" }),
+  insertUnknown: () => products().insert({ nothing: 1 }),
+  insertBad: () => products().insert({ sku: "d", price: "dear" }),
+  insertChecked: () => products().insert({ sku: "d", price: -1 }),
+  insertOrphan: () => service.from("films").insert({ director_id: 999 }),
+  upsert: () => products().upsert({ sku: "a", price: 3 }).select("price"),
+  upsertNew: () => products().upsert({ sku: "n", name: "N", price: 3 }).select("price").single(),
+  upsertOn: () => products().upsert({ sku: "n", name: "N", price: 8 }, { onConflict: "name" }).select("price"),
+  upsertIgnored: () => products().upsert({ sku: "a", price: 4 }, { ignoreDuplicates: true }).select(),
+  update: () => products().update({ price: 9 }).eq("sku", "a").select("price"),
+  updateCount: () => products().update({ price: 9 }, { count: "exact" }).in("sku", ["a", "b"]),
+  updateAll: () => products().update({ price: 9 }),
+  updateNone: () => products().update({ price: 9 }).eq("sku", "none").select().maybeSingle(),
+  delete: () => products().delete().eq("sku", "a").select("sku"),
+  deleteCount: () => products().delete({ count: "exact" }).in("sku", ["b", "c"]),
+  deleteReferenced: () => service.from("directors").delete().eq("id", 1),
+  maxAffected: () => products().delete().gt("price", 0).maxAffected(1),
+  rollback: () => products().insert({ sku: "gone" }).select("sku").rollback(),
+  afterRollback: () => products().select("sku").eq("sku", "gone"),
+
   rpc: () => service.rpc("add_them", { a: 1, b: 2 }),
   rpcGet: () => service.rpc("add_them", { a: 1, b: 2 }, { get: true }),
   rpcRows: () => service.rpc("films_of", { since: 1897 }).select("id"),
+  rpcFiltered: () => service.rpc("films_of").gt("year", 1894).order("year", { ascending: false }).limit(2).select("id"),
+  rpcHead: () => service.rpc("films_of", { since: 1897 }, { head: true, count: "exact" }),
+  rpcSingle: () => service.rpc("one_film").select("id").single(),
+  rpcArray: () => service.rpc("plus_one", { v: [1, 2] }),
+  rpcArrayGet: () => service.rpc("total_of", { numbers: [1, 2] }, { get: true }),
+  rpcVoid: () => service.rpc("nothing"),
   rpcFails: () => service.rpc("just_fail"),
-  rollback: () => service.from("products").insert({ sku: "gone" }).select("sku").rollback(),
-  afterRollback: () => service.from("products").select("sku").eq("sku", "gone"),
+  rpcUnknown: () => service.rpc("nowhere", { a: 1 }),
+  rpcAmbiguous: () => service.rpc("same", { a: 1 }),
+  rpcWrites: () => service.rpc("add_director", { first: "A", last: "B" }, { get: true }),
+
+  noTable: () => service.from("film").select(),
+  noColumn: () => service.from("films").select("nothing"),
+  noSchema: () => service.schema("pg_catalog").from("pg_class").select(),
+  badValue: () => films().eq("year", "x"),
+  explained: () => films().explain(),
+  aborted: () => films().abortSignal(AbortSignal.abort()),
   security: () => user.from("notes").select("body"),
+  forbidden: () => user.from("notes").insert({ owner: "00000000-0000-0000-0000-00000000000b", body: "x" }),
   denied: () => user.from("hidden").select(),
 };
 
-const answers = {};
-for (const [name, ask] of Object.entries(questions)) {
-  const { data, error, count, status } = await ask();
-  answers[name] = { data, code: error?.code ?? null, count, status };
-}
-console.log(JSON.stringify(answers));
+const shown = (query) => async () => {
+  const { data, error, count, status } = await query();
+  return { data, code: error ? error.code || error.message.split(":")[0] : null, count, status };
+};
+await ask(Object.fromEntries(Object.entries(questions).map(([name, query]) => [name, shown(query)])));

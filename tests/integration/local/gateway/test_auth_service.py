@@ -118,14 +118,41 @@ async def test_a_refresh_token_is_good_once_and_gives_the_next(session, auth, pr
 async def test_a_client_that_missed_the_answer_may_ask_again_at_once(session, auth):
     answers = await asyncio.gather(*(refresh(auth, session["refresh_token"]) for _ in range(4)))
     assert [answer.status_code for answer in answers] == [200] * 4
+    successors = {answer.json()["refresh_token"] for answer in answers}
+    assert len(successors) == 1
+    assert (await refresh(auth, successors.pop())).status_code == 200
 
 
-async def test_a_refresh_token_used_again_later_ends_the_session_for_everyone(session, auth, project):
+async def test_a_client_that_missed_the_answer_gets_the_same_one_however_late(session, auth, project):
     fresh = (await refresh(auth, session["refresh_token"])).json()
+    project.clock.now += 3600
+    again = (await refresh(auth, session["refresh_token"])).json()
+    assert again["refresh_token"] == fresh["refresh_token"]
+    assert (await refresh(auth, fresh["refresh_token"])).status_code == 200
+
+
+async def test_an_older_refresh_token_is_good_until_its_reuse_interval_is_over(session, auth, project):
+    second = (await refresh(auth, session["refresh_token"])).json()
+    third = (await refresh(auth, second["refresh_token"])).json()
+    project.clock.now += 10
+    other = await refresh(auth, session["refresh_token"])
+    assert other.status_code == 200
+    assert other.json()["refresh_token"] not in (second["refresh_token"], third["refresh_token"])
+
+
+async def test_an_older_refresh_token_used_later_ends_the_session_for_everyone(session, auth, project):
+    second = (await refresh(auth, session["refresh_token"])).json()
+    third = (await refresh(auth, second["refresh_token"])).json()
     project.clock.now += 11
-    assert refusal(await refresh(auth, session["refresh_token"])) == (400, "refresh_token_already_used")
-    project.clock.now += 11
-    assert refusal(await refresh(auth, fresh["refresh_token"])) == (400, "refresh_token_already_used")
+    for stolen in (session, third, second):
+        assert refusal(await refresh(auth, stolen["refresh_token"])) == (400, "refresh_token_already_used")
+
+
+async def test_the_database_alone_makes_no_refresh_token(session, auth, project):
+    fresh = (await refresh(auth, session["refresh_token"])).json()
+    kept = str(await project.run("select t::text, encode(seed, 'base64') from auth.refresh_tokens t"))
+    assert fresh["refresh_token"] not in kept
+    assert session["refresh_token"] not in kept
 
 
 @pytest.mark.parametrize("token", ["nobody's", "x" * 5000, "\0"])
@@ -161,7 +188,8 @@ async def test_a_new_password_ends_the_other_sessions(session, auth):
 
 
 @pytest.mark.parametrize(
-    ("scope", "own", "other"), [("local", 400, 200), ("others", 200, 400), ("global", 400, 400)]
+    ("scope", "own", "other"),
+    [("local", 400, 200), ("others", 200, 400), ("global", 400, 400), ("", 400, 400)],
 )
 async def test_signing_out_ends_the_sessions_of_its_scope(session, auth, scope, own, other):
     second = (await sign_in(auth)).json()
@@ -180,6 +208,7 @@ async def test_a_token_of_a_session_that_was_signed_out_is_refused(session, auth
 async def test_a_scope_of_its_own_invention_is_refused(session, auth):
     answer = await auth("POST", "logout?scope=world", token=session["access_token"])
     assert refusal(answer) == (400, "validation_failed")
+    assert answer.json()["message"] == 'Unsupported logout scope "world"'
 
 
 async def test_nobody_in_particular_is_not_a_user(auth, project):
@@ -291,3 +320,27 @@ async def test_an_administrators_mistakes_are_named(session, admin):
         400,
         "validation_failed",
     )
+
+
+async def test_the_signing_keys_are_changed_by_the_secret_key_alone(session, auth, project):
+    path, step = "admin/signing-keys", {"step": "announce"}
+    for token in (None, session["access_token"]):
+        for method in ("GET", "POST"):
+            assert refusal(await auth(method, path, step, token=token)) == (403, "not_admin")
+    assert refusal(await auth("POST", path, {"step": "rotate"}, key=SECRET)) == (409, "conflict")
+    for body in ({}, {"step": "explode"}, {"step": ["rotate"]}):
+        assert refusal(await auth("POST", path, body, key=SECRET)) == (400, "validation_failed")
+    assert (await auth("GET", path, key=SECRET)).json() == {
+        "keys": [{"kid": project.issuer.kid, "status": "in_use"}]
+    }
+    assert len((await auth("POST", path, step, key=SECRET)).json()["keys"]) == 2
+
+
+async def test_a_session_outlives_the_key_that_began_it(session, auth, project):
+    for step in ("announce", "rotate"):
+        await auth("POST", "admin/signing-keys", {"step": step}, key=SECRET)
+    assert (await auth("GET", "user", token=session["access_token"])).status_code == 200
+    fresh = (await refresh(auth, session["refresh_token"])).json()
+    await auth("POST", "admin/signing-keys", {"step": "retire"}, key=SECRET)
+    assert refusal(await auth("GET", "user", token=session["access_token"])) == (403, "bad_jwt")
+    assert (await auth("GET", "user", token=fresh["access_token"])).status_code == 200

@@ -47,7 +47,7 @@ async def test_buckets_are_made_changed_emptied_and_deleted(storage, bucket):
         1000,
     )
     await put(storage, "box/a.txt")
-    assert refusal(await storage("DELETE", f"bucket/{bucket}")) == ("409", "InvalidRequest")
+    assert refusal(await storage("DELETE", f"bucket/{bucket}")) == ("409", "ResourceNotEmpty")
     assert (await storage("POST", f"bucket/{bucket}/empty")).json() == {"message": "Successfully emptied"}
     assert (await storage("DELETE", f"bucket/{bucket}")).json() == {"message": "Successfully deleted"}
     assert refusal(await storage("GET", f"bucket/{bucket}")) == ("404", "Bucket not found")

@@ -52,6 +52,9 @@ $$;
 create function plus_one(variadic v int[]) returns int[] language sql immutable as $$
     select array_agg(n + 1) from unnest(v) n
 $$;
+create function total_of(numbers int[]) returns bigint language sql immutable as $$
+    select sum(n) from unnest(numbers) n
+$$;
 create function films_of(since int default 0) returns setof films language sql stable as $$
     select * from films where year >= since order by id
 $$;

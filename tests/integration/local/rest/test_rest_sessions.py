@@ -130,7 +130,7 @@ async def test_other_paths_are_pgrst125(rest):
 
 async def test_options_says_what_is_allowed(rest):
     answer = await rest.options("/films")
-    assert (answer.status_code, answer.headers["allow"]) == (200, "OPTIONS,GET,HEAD,POST,PATCH,DELETE")
+    assert (answer.status_code, answer.headers["allow"]) == (200, "OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE")
 
 
 async def test_what_was_made_since_is_found_without_a_reload(rest, films):

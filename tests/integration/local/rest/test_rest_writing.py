@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.integration.local.rest.world import USER_A
+
 FULL = {"Prefer": "return=representation"}
 
 
@@ -259,6 +261,59 @@ async def test_a_view_can_be_written(rest, films):
     assert (answer.status_code, answer.headers.get("preference-applied")) == (201, None)
 
 
-async def test_put_is_not_covered_and_says_so(rest):
-    answer = await rest.put("/products?sku=eq.x", json={"sku": "x"})
-    assert (answer.status_code, answer.json()["code"]) == (405, "PGRST117")
+async def test_a_put_inserts_the_row_that_its_key_names_and_then_replaces_it(rest):
+    answer = await rest.put("/products?sku=eq.x", json=[{"sku": "x", "price": 1}], headers=FULL)
+    assert (answer.status_code, answer.json()) == (201, [{"sku": "x", "name": None, "price": 1}])
+    assert answer.headers["preference-applied"] == "return=representation"
+    assert "content-range" not in answer.headers
+    answer = await rest.put("/products?sku=eq.x", json={"sku": "x", "name": "X", "price": 2})
+    assert (answer.status_code, answer.content) == (204, b"")
+    one = {"Accept": "application/vnd.pgrst.object+json", "Prefer": "return=representation"}
+    rows = [{"sku": "x", "name": "X", "price": 3}, {"sku": "y"}]
+    answer = await rest.put("/products?sku=eq.x&select=sku,price", json=rows, headers=one)
+    assert (answer.status_code, answer.json()) == (200, {"sku": "x", "price": 3})
+    assert (
+        await rest.put("/roles?film_id=eq.1&actor_id=eq.1", json={"film_id": 1, "actor_id": 1})
+    ).status_code == 201
+    assert (await rest.put("/products?sku=eq.z", json={"sku": "z"})).status_code == 201
+    listed = await rest.get("/products?sku=in.(x,y,z)&select=sku,price&order=sku")
+    assert listed.json() == [{"sku": "x", "price": 3}, {"sku": "z", "price": None}]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/products",
+        "/products?price=eq.1",
+        "/products?sku=neq.x",
+        "/products?sku=not.eq.x",
+        "/products?sku=in.(x)",
+        "/products?sku=eq(any).{x}",
+        "/products?sku=eq.x&sku=eq.y",
+        "/products?sku=eq.x&price=eq.1",
+        "/products?and=(sku.eq.x)",
+        "/roles?film_id=eq.1",
+        "/recent_films?id=eq.1",
+    ],
+)
+async def test_a_put_that_names_no_key_is_pgrst105(rest, path):
+    answer = await rest.put(path, json={"sku": "x"})
+    assert (answer.status_code, answer.json()["code"]) == (405, "PGRST105")
+
+
+async def test_a_put_of_another_row_than_its_key_names_changes_nothing(rest):
+    for row in ({"sku": "CL2031", "price": 1}, {"price": 1}, []):
+        answer = await rest.put("/products?sku=eq.CL2040", json=row, headers=FULL)
+        assert (answer.status_code, answer.json()["code"]) == (400, "PGRST115"), row
+    for range_ in ("limit=1", "offset=1"):
+        answer = await rest.put(f"/products?sku=eq.x&{range_}", json={"sku": "x"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "PGRST114")
+    listed = (await rest.get("/products?select=sku,price&order=sku")).json()
+    assert listed == [{"sku": "CL2031", "price": 30}, {"sku": "CL2040", "price": 50}]
+
+
+async def test_a_put_obeys_row_level_security(rest, user):
+    theirs = {"id": 2, "owner": USER_A, "body": "mine now"}
+    assert (await user.put("/notes?id=eq.2", json=theirs)).status_code == 403
+    assert (await user.put("/notes?id=eq.1", json={**theirs, "id": 1})).status_code == 204
+    assert (await rest.get("/notes?select=body&order=id")).json() == [{"body": "mine now"}, {"body": "of b"}]

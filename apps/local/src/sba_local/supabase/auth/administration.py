@@ -15,7 +15,7 @@ from sba_local.supabase.auth import errors, users
 from sba_local.supabase.auth.bodies import body_of
 from sba_local.supabase.auth.identity import require_service_role
 from sba_local.supabase.auth.users import User, Wishes
-from sba_local.supabase.rest.connections import Connections
+from sba_local.supabase.connections import Connections
 
 _PER_PAGE: Final = 50
 _MOST_PER_PAGE: Final = 1000

@@ -22,9 +22,10 @@ from sba_local.supabase.auth.errors import AuthRefusal
 from sba_local.supabase.auth.identity import Caller, caller_of
 from sba_local.supabase.auth.passwords import matches
 from sba_local.supabase.auth.sessions import Grant
+from sba_local.supabase.auth.signing_keys import SigningKeys
 from sba_local.supabase.auth.users import User, Wishes
-from sba_local.supabase.rest.connections import Connection, Connections
-from sba_local.supabase.rest.errors import RestError
+from sba_local.supabase.connections import Connection, Connections
+from sba_local.supabase.errors import DatabaseUnavailable
 
 PREFIX: Final = "/auth/v1"
 _API_VERSION: Final = "2024-01-01"
@@ -64,11 +65,12 @@ class AuthApp:
                 Route(f"{PREFIX}/user", self._update, methods=["PUT"]),
                 Route(f"{PREFIX}/settings", _settings, methods=["GET"]),
                 *administration.routes(f"{PREFIX}/admin/users"),
+                *SigningKeys(issuer).routes(f"{PREFIX}/admin/signing-keys"),
             ],
             exception_handlers={
                 AuthRefusal: _refuse,
                 psycopg.DataError: _refuse,
-                RestError: _no_database,
+                DatabaseUnavailable: _no_database,
                 404: _missing,
                 405: _missing,
             },
@@ -175,7 +177,7 @@ class AuthApp:
 
     async def _sign_out(self, request: Request) -> Response:
         caller = caller_of(request)
-        scope = request.query_params.get("scope", "global")
+        scope = request.query_params.get("scope") or "global"
         async with self._connections.lend() as connection:
             await _live(connection, caller)
             await sessions.close(connection, caller.session_id, caller.user_id, scope)

@@ -20,7 +20,8 @@ async def body_of(request: Request) -> Mapping[str, Any]:
     raw = await request.body()
     try:
         body = json.loads(raw or b"{}")
-    except ValueError:
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
         raise errors.bad_json() from None
     if not isinstance(body, dict):
         raise errors.bad_json()

@@ -35,6 +35,9 @@ create table if not exists auth.refresh_tokens (
     updated_at timestamptz not null
 );
 
+-- With the token before it, which is not kept, it makes the token again; without that it is of no use.
+alter table auth.refresh_tokens add column if not exists seed bytea;
+
 create index if not exists refresh_tokens_session_id_idx on auth.refresh_tokens (session_id);
 
 create or replace function auth.jwt() returns jsonb language sql stable as $$

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from sba_local.supabase.auth import errors
 from sba_local.supabase.auth.passwords import LEAST, protect
-from sba_local.supabase.rest.connections import Connection
+from sba_local.supabase.connections import Connection
 
 _COLUMNS: Final = """
 id, aud, role, email, encrypted_password, email_confirmed_at, last_sign_in_at, raw_app_meta_data,
@@ -66,6 +66,7 @@ _EMAIL: Final = re.compile(r"[^\s@\x00-\x1f]{1,64}@[^\s@\x00-\x1f]+")
 _LONGEST_EMAIL: Final = 255
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_LONGEST_BAN: Final = 2**63 / 1e9  # seconds that a duration of Go can hold
 _PROVIDER: Final = {"provider": "email", "providers": ["email"]}
 
 
@@ -203,7 +204,10 @@ def ban_until(duration: str | None, now: datetime) -> datetime | None:
     parts = _DURATION.findall(duration)
     if "".join(number + unit for number, unit in parts) != duration or not parts:
         raise errors.invalid(f"invalid format for ban duration: {duration[:32]!r}")
-    return now + timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds > _LONGEST_BAN:
+        raise errors.invalid(f"invalid format for ban duration: {duration[:32]!r}")
+    return now + timedelta(seconds=seconds)
 
 
 async def find(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,7 +17,11 @@ from sba_telemetry import get_logger
 
 PREFIX: Final = "/functions/v1/"
 MAX_BODY: Final = 10 * 1024 * 1024
-METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+LONGEST: Final = 150.0
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_OURS: Final = frozenset({"content-length", "transfer-encoding", "connection"})
 
 _log = get_logger(__name__)
 
@@ -27,10 +33,12 @@ class FunctionsApp:
 
     Args:
         handlers: by name; may be changed while it serves.
+        longest: seconds that a handler may take.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], *, longest: float = LONGEST) -> None:
         self._handlers = handlers
+        self._longest = longest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,25 +64,50 @@ class FunctionsApp:
             role=request.scope["state"]["role"],
             claims=request.scope["state"]["claims"],
         )
-        return await _run(name, handler, call)
+        return await _run(name, handler, call, self._longest)
 
 
-async def _run(name: str, handler: Handler, call: Call) -> Response:
+async def _run(name: str, handler: Handler, call: Call, longest: float) -> Response:
     try:
-        return _response(await handler(call))
+        async with asyncio.timeout(longest) as limit:
+            return _response(call, await handler(call))
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        _log.error("function failed", function=name, error="CancelledError")  # says it all
     except Exception as error:  # noqa: BLE001  # a handler may fail in any way
+        if limit.expired():
+            _log.warning("function took too long", function=name, seconds=longest)
+            return _problem(504, "IDLE_TIMEOUT", "Function took too long to respond")
         _log.exception("function failed", function=name, error=type(error).__name__)
-        return _problem(500, "WORKER_ERROR", "Function exited due to an error (please check logs)")
+    return _problem(500, "WORKER_ERROR", "Function exited due to an error (please check logs)")
 
 
-def _response(answer: Any) -> Response:  # noqa: ANN401  # whatever a handler answers
+def _response(call: Call, answer: Any) -> Response:  # noqa: ANN401  # whatever a handler answers
     if isinstance(answer, Answer):
-        return Response(answer.body, answer.status, dict(answer.headers))
+        return _own(call, answer)
     if isinstance(answer, bytes):
         return Response(answer, media_type="application/octet-stream")
     if isinstance(answer, str):
         return Response(answer, media_type="text/plain")
-    return Response(json.dumps(answer), media_type="application/json")
+    return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
+
+
+def _own(call: Call, answer: Answer) -> Response:
+    """An answer with a status and headers of the handler's own.
+
+    Raises:
+        ValueError: it cannot be sent.
+    """
+    headers = {name.lower(): value for name, value in answer.headers.items() if name.lower() not in _OURS}
+    if not 200 <= answer.status <= 599:  # noqa: PLR2004  # what a final answer may have
+        raise ValueError(answer.status)
+    for name, value in headers.items():
+        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+            raise ValueError(name)
+    if call.method == "GET" and headers.get("content-type", "").startswith("text/html"):
+        headers["content-type"] = headers["content-type"].replace("text/html", "text/plain", 1)
+    return Response(answer.body, answer.status, headers)
 
 
 def _problem(status: int, code: str, message: str) -> Response:

@@ -100,10 +100,10 @@ def _of_token(token: str, issuer: Issuer) -> Identity:
         claims = issuer.read(token)
     except jwt.ExpiredSignatureError:
         return Identity(ANON, {}, refused="token has invalid claims: token is expired", expired=True)
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except jwt.PyJWTError as error:
         return Identity(ANON, {}, refused=type(error).__name__)
     role = claims.get("role")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         return Identity(ANON, {}, refused="the token names no role of this project")
     return Identity(role, claims)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, Self
 from urllib.parse import unquote
 
 import psycopg
 
+from sba_local.supabase.connections import Connection, Connections
+from sba_local.supabase.errors import DatabaseUnavailable, LoginTooPowerful
 from sba_local.supabase.rest.catalog import Catalog, read_catalog
-from sba_local.supabase.rest.connections import Connection, Connections
-from sba_local.supabase.rest.errors import LoginTooPowerful, RestError, SchemaMiss
+from sba_local.supabase.rest.errors import RestError, SchemaMiss, unavailable
 from sba_local.supabase.rest.exchange import ROLES, Answer, Plan, Request, RestSettings
 from sba_local.supabase.rest.planning import plan
 from sba_local.supabase.rest.session import perform
@@ -20,7 +22,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _JSON: Final = ("Content-Type", "application/json; charset=utf-8")
-_ALLOW: Final = ("Allow", "OPTIONS,GET,HEAD,POST,PATCH,DELETE")
+_ALLOW: Final = ("Allow", "OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE")
+_UNPRINTABLE: Final = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
 _DEFAULTS: Final = RestSettings()
 
 
@@ -62,6 +65,8 @@ class RestApp:
             answer = await self._answer(await self._request(scope, receive))
         except RestError as error:
             answer = _refusal(error)
+        except DatabaseUnavailable as error:
+            answer = _refusal(unavailable(error))
         except LoginTooPowerful as error:
             answer = _refusal(RestError(503, "PGRST000", str(error)))
         await _send(send, answer, bodiless=scope["method"] == "HEAD")
@@ -141,12 +146,18 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _refusal(error: RestError) -> Answer:
-    return Answer(error.status, (_JSON, *error.headers.items()), error.body())
+    cause = ("Proxy-Status", f"PostgREST; error={error.code}")
+    return Answer(error.status, (_JSON, cause, *error.headers.items()), error.body())
+
+
+def _printable(text: str) -> bytes:
+    """A header's name or value as it may be sent, whatever a function of the database chose."""
+    return _UNPRINTABLE.sub("?", text).encode("latin-1")
 
 
 async def _send(send: Send, answer: Answer, *, bodiless: bool) -> None:
     body = b"" if bodiless else answer.body
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    headers = [(_printable(name.lower()), _printable(value)) for name, value in answer.headers]
     if answer.status != 204:  # noqa: PLR2004  # no content has no length either
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

@@ -15,7 +15,7 @@ from sba_local.supabase.rest.errors import RestError, SchemaMiss
 from sba_local.supabase.rest.payload import JSON, Payload
 
 CALLED: Final = sql.Identifier("_sba_called")
-VALUE: Final = "value"
+VALUE: Final = "pgrst_scalar"
 _WHOLE: Final = {
     JSON: ("json", "jsonb"),
     "text/plain": ("text",),
@@ -75,7 +75,7 @@ def relation_of(catalog: Catalog, function: Function) -> Relation:
 
 
 def call(function: Function, arguments: Payload | Sequence[tuple[str, str]], binds: Binds) -> Part:
-    """A SELECT of the function's result; a scalar's column is called `value`.
+    """A SELECT of the function's result; a scalar's column is called `pgrst_scalar`.
 
     Args:
         function: what to call.

@@ -100,7 +100,8 @@ def parse_comparison(field: Field, text: str) -> Comparison:
 
 def parse_group(kind: Literal["and", "or"], text: str, *, negated: bool) -> Group:
     """The logic of an `and=` or `or=` parameter."""
-    scanner = Scanner(text, "logic tree")
+    before = len("not.") * negated + len(kind)
+    scanner = Scanner(text, "logic tree", before=before)
     members = _members(scanner)
     scanner.close()
     return Group(kind, members, negated)
@@ -108,11 +109,11 @@ def parse_group(kind: Literal["and", "or"], text: str, *, negated: bool) -> Grou
 
 def _members(scanner: Scanner) -> tuple[Condition, ...]:
     scanner.enter()
-    scanner.expect("(")
+    scanner.demand("(")
     members = [_member(scanner)]
-    while scanner.take(","):
+    while scanner.punctuate(","):
         members.append(_member(scanner))
-    scanner.expect(")")
+    scanner.demand(")")
     scanner.leave()
     return tuple(members)
 
@@ -122,7 +123,7 @@ def _member(scanner: Scanner) -> Condition:
     negated = scanner.take("not.")
     for kind in ("and", "or"):
         start = scanner.mark()
-        if scanner.take(kind) and scanner.take("("):
+        if scanner.take(kind) and scanner.punctuate("("):
             scanner.back(start + len(kind))
             return Group(kind, _members(scanner), negated)
         scanner.back(start)
@@ -186,11 +187,11 @@ def _state(scanner: Scanner) -> str:
 
 
 def _listed(scanner: Scanner) -> tuple[str, ...]:
-    scanner.expect("(")
+    scanner.demand("(")
     if scanner.take(")"):
         return ()
     values = [_nested_value(scanner)]
-    while scanner.take(","):
+    while scanner.punctuate(","):
         values.append(_nested_value(scanner))
     scanner.expect(")")
     return tuple(values)

@@ -3,7 +3,6 @@
 RestError                a refusal with a status and PostgREST's error body
 ├── ParseError           PGRST100: the query string does not parse
 └── SchemaMiss           something the catalog does not hold, perhaps because it was read too long ago
-LoginTooPowerful         the database login would see past row-level security
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from sba_local.supabase.errors import DatabaseBusy, DatabaseUnavailable
 
 
 @dataclass(eq=False)
@@ -57,18 +58,11 @@ class SchemaMiss(RestError):
     """The catalog as it was last read does not hold what was named."""
 
 
-class LoginTooPowerful(RuntimeError):
-    """The login is above row-level security: so would requests be, on the slightest mistake.
-
-    Attributes:
-        login: its name.
-    """
-
-    def __init__(self, login: str) -> None:
-        self.login = login
-        super().__init__(
-            f"{login} is above row-level security; use the login that ensure_authenticator makes"
-        )
+def unavailable(error: DatabaseUnavailable) -> RestError:
+    """PGRST000 and PGRST003."""
+    if isinstance(error, DatabaseBusy):
+        return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
+    return RestError(503, "PGRST000", "Database connection error. Retrying the connection.")
 
 
 def table_missing(schema: str, name: str, hint: str | None = None) -> SchemaMiss:
@@ -100,9 +94,10 @@ def not_embedded(name: str) -> RestError:
     )
 
 
-def bad_range(details: str) -> RestError:
+def bad_range(details: str, total: int | None = None) -> RestError:
     """PGRST103."""
-    return RestError(416, "PGRST103", "Requested range not satisfiable", details)
+    headers = {} if total is None else {"Content-Range": f"*/{total}"}
+    return RestError(416, "PGRST103", "Requested range not satisfiable", details, None, headers)
 
 
 def bad_body(message: str) -> RestError:

@@ -8,6 +8,7 @@ from typing import Final
 
 from sba_local.supabase.rest.scanner import Scanner
 
+_KEY: Final = re.compile(r"[^(\-:.,>)\"]+(?:-(?!>)[^(\-:.,>)]+)*")
 _INDEX: Final = re.compile(r"-?\d{1,9}(?=->|::|[.,)]|$)")
 
 
@@ -49,5 +50,5 @@ def read_path(scanner: Scanner) -> tuple[Step, ...]:
     while scanner.take("->"):
         text = scanner.take(">")
         index = scanner.match(_INDEX)
-        steps.append(Step(int(index) if index is not None else scanner.name(), text))
+        steps.append(Step(int(index) if index is not None else scanner.name(_KEY), text))
     return tuple(steps)

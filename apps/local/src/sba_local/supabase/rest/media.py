@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -45,6 +46,7 @@ _CHOICES: Final[dict[str, Media]] = {
     "text/csv": Media("csv", "text/csv"),
     "application/openapi+json": Media("openapi", "application/openapi+json"),
 }
+_WEIGHT: Final = re.compile(r"[01](?:\.\d{0,3})?")
 PLAIN: Final = _CHOICES[_JSON]
 
 
@@ -55,13 +57,21 @@ def negotiate(accept: str) -> Media:
         RestError: PGRST107, there is none.
     """
     offered = [part.strip() for part in accept.split(",") if part.strip()] or ["*/*"]
-    for part in offered:
+    for part in sorted(offered, key=_preference, reverse=True):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         media = _CHOICES.get(name)
         if media is not None:
             return _stripped(media) if "nulls=stripped" in parameters else media
     message = f"None of these media types are available: {', '.join(offered)}"
     raise RestError(406, "PGRST107", message)
+
+
+def _preference(offer: str) -> tuple[float, int]:
+    """How much it is wanted: by its `q`, then by how exactly it says what."""
+    name, *parameters = offer.split(";")
+    weights = [piece.strip()[2:] for piece in parameters if piece.strip().startswith("q=")]
+    good = bool(weights) and _WEIGHT.fullmatch(weights[0]) is not None
+    return float(weights[0]) if good else 1.0, -name.count("*")
 
 
 def _stripped(media: Media) -> Media:

@@ -31,7 +31,7 @@ def parse_order(text: str) -> tuple[Term, ...]:
     """The terms of an `order` parameter."""
     scanner = Scanner(text, "order")
     terms = [_term(scanner)]
-    while scanner.take(","):
+    while scanner.punctuate(","):
         terms.append(_term(scanner))
     scanner.close()
     return tuple(terms)

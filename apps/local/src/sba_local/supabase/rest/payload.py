@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 from urllib.parse import parse_qsl
@@ -17,6 +18,8 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _CSV: Final = "text/csv"
 _RAW: Final = ("text/plain", "text/xml", "application/octet-stream")
 _INVALID: Final = "Empty or invalid json"
+_BETWEEN: Final = re.compile(r"[\s,]*")
+_MIXED: Final = "All object keys must match"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,14 @@ class Payload:
     def keys(self) -> tuple[str, ...]:
         """The members of the first row."""
         return tuple(self.rows[0]) if self.rows else ()
+
+    def texts(self) -> Iterator[str]:
+        """Each row's own part of the text, numbers as exact as they were sent."""
+        decoder, at = json.JSONDecoder(), self.text.index("[") + 1
+        for _ in self.rows:
+            begin = _BETWEEN.match(self.text, at).end()  # type: ignore[union-attr]  # it may match nothing
+            _, at = decoder.raw_decode(self.text, begin)
+            yield self.text[begin:at]
 
 
 def media_of(content_type: str) -> str:
@@ -86,7 +97,7 @@ def uniform(payload: Payload) -> None:
         RestError: PGRST102.
     """
     if any(set(row) != set(payload.rows[0]) for row in payload.rows):
-        raise bad_body("All object keys must match")
+        raise bad_body(_MIXED)
 
 
 def _of_json(text: str) -> Payload:
@@ -94,7 +105,7 @@ def _of_json(text: str) -> Payload:
     listed = value if isinstance(value, list) else [value]
     rows = tuple(row for row in listed if isinstance(row, dict))
     if len(rows) != len(listed):
-        raise bad_body(_INVALID)
+        raise bad_body(_MIXED if isinstance(value, list) else _INVALID)
     return Payload(text if isinstance(value, list) else f"[{text}]", rows, JSON, value)
 
 
@@ -128,7 +139,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _csv(text: str) -> list[dict[str, Any]]:
-    lines = list(csv.reader(io.StringIO(text)))
+    lines = _lines(text)
     if not lines or any(len(line) != len(lines[0]) for line in lines):
         raise bad_body("All lines must have same number of fields")
     header, *values = lines
@@ -136,3 +147,10 @@ def _csv(text: str) -> list[dict[str, Any]]:
         {name: None if value == "NULL" else value for name, value in zip(header, line, strict=True)}
         for line in values
     ]
+
+
+def _lines(text: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise bad_body(f"Invalid CSV: {error}") from None

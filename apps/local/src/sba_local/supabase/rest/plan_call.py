@@ -43,7 +43,7 @@ def plan_call(request: Request, catalog: Catalog, settings: RestSettings, schema
     reader.check()
     if function.tabular:
         return _tabular(request, function, reader, called, settings, read_only=read_only)
-    return _scalar(request, function, binds, called, read_only=read_only)
+    return _scalar(request, function, reader, called, settings, read_only=read_only)
 
 
 def _chosen(
@@ -84,22 +84,40 @@ def _tabular(
     return Plan(statement, reader.binds, respond, read_only=read_only)
 
 
-def _scalar(request: Request, function: Function, binds: Binds, called: Part, *, read_only: bool) -> Plan:
-    value = quoted("a", VALUE)
+def _scalar(
+    request: Request,
+    function: Function,
+    reader: Reader,
+    called: Part,
+    settings: RestSettings,
+    *,
+    read_only: bool,
+) -> Plan:
+    value, offset = quoted("a", VALUE), reader.query.outer.offset if function.many else 0
+    body: Part
     if function.void:
         body = sql.SQL("count({})::text").format(value)  # what nothing asks for, Postgres does not call
+    elif request.media.shape == "csv":
+        body = body_of(request.media)
     elif function.many:
         body = sql.SQL("coalesce(json_agg({}), '[]')::text").format(value)
     else:
         body = sql.SQL("coalesce(json_agg({}) -> 0, 'null')::text").format(value)
-    statement = enclose(called, body)
+    statement = enclose(_page(called, reader, settings) if function.many else called, body)
 
     def respond(outcome: Outcome) -> Answer:
         if function.void:
             return Answer(204)
-        return answer_rows(request, outcome, 0, None)
+        return answer_rows(request, outcome, offset, None)
 
-    return Plan(statement, binds, respond, read_only=read_only)
+    return Plan(statement, reader.binds, respond, read_only=read_only)
+
+
+def _page(called: Part, reader: Reader, settings: RestSettings) -> Part:
+    """A part of what a function returns."""
+    scope = reader.query.outer
+    limit = settings.max_rows if scope.limit is None else min(scope.limit, settings.max_rows)
+    return sql.SQL("select * from ({}) as s{}").format(called, reader.window(scope.offset, limit))
 
 
 def _unlimitable() -> RestError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from sba_local.supabase.rest.errors import RestError, not_single
 from sba_local.supabase.rest.exchange import Answer, Outcome, Plan, Request, RestSettings
 from sba_local.supabase.rest.media import PLAIN, Media
 from sba_local.supabase.rest.payload import parse_payload
+from sba_local.supabase.rest.putting import first_of, key_of, merging, mismatched
 from sba_local.supabase.rest.querystring import parse_query
 from sba_local.supabase.rest.ranges import content_range
 from sba_local.supabase.rest.reading import Reader
@@ -37,7 +38,9 @@ def plan_write(request: Request, catalog: Catalog, settings: RestSettings, schem
     query = parse_query(request.query)
     reader = Reader(catalog, query, Binds(), settings.schemas)
     reader.check()
-    change = _Change(request, relation, reader, Writer(relation, query, request.preferences, reader.binds))
+    key = key_of(relation, query) if request.method == "PUT" else None
+    preferences = merging(request.preferences) if key else request.preferences
+    change = _Change(request, relation, reader, Writer(relation, query, preferences, reader.binds), key)
     return Plan(change.statement(), reader.binds, change.respond, read_only=False)
 
 
@@ -49,6 +52,12 @@ class _Change:
     relation: Relation
     reader: Reader
     writer: Writer
+    key: Mapping[str, str] | None = None
+
+    @property
+    def _merges(self) -> bool:
+        """Whether new rows have to be told from old ones."""
+        return self.request.method in ("POST", "PUT") and self.writer.merges
 
     @property
     def _full(self) -> bool:
@@ -61,7 +70,7 @@ class _Change:
         if write is None:
             return None
         extra = [sql.SQL("(select count(*) from {})").format(WRITTEN)]
-        if self.writer.merges:
+        if self._merges:
             extra.append(sql.SQL("(select count(*) from {} where {})").format(WRITTEN, FRESH))
         rows, body = self._shown(names)
         return enclose(rows, body, extra=extra, given=[(WRITTEN, write)])
@@ -72,7 +81,11 @@ class _Change:
         payload = parse_payload(self.request.body, self.request.content_type)
         if self.request.method == "PATCH":
             return self.writer.update(payload, returning)
-        return self.writer.insert(payload, returning) if payload.rows else None
+        if self.key is not None:
+            payload = first_of(payload)
+            if not set(self.key).issubset(payload.keys):
+                raise mismatched()
+        return self.writer.insert(payload, returning, self.key) if payload.rows else None
 
     def _returned(self) -> Iterator[str]:
         """The columns that the answer needs."""
@@ -103,11 +116,11 @@ class _Change:
         """The answer.
 
         Raises:
-            RestError: PGRST116 or PGRST124, the number of rows is not what was asked for.
+            RestError: PGRST115, PGRST116 or PGRST124, the number of rows is not what was asked for.
         """
         affected = (outcome.extra[0] if outcome.extra else 0) or 0
         self._check(affected)
-        headers = [("Content-Range", self._range(affected)), *self._location(outcome)]
+        headers = [*self._range(affected), *self._location(outcome)]
         applied = self.request.preferences.applied(*self._ignored())
         if applied:
             headers.append(("Preference-Applied", applied))
@@ -118,6 +131,8 @@ class _Change:
         return Answer(self._status(outcome), tuple(headers), body.encode())
 
     def _check(self, affected: int) -> None:
+        if self.key is not None and not affected:
+            raise mismatched()
         if self.request.media.shape == "object" and affected != 1:
             raise not_single(affected)
         most = self.request.preferences.most
@@ -125,19 +140,23 @@ class _Change:
             raise exceeded(affected)
 
     def _status(self, outcome: Outcome) -> int:
-        if self.request.method == "POST":
-            merged = self.writer.merges and outcome.extra and not outcome.extra[1]
-            return 200 if merged else 201
+        fresh = not self._merges or bool(outcome.extra and outcome.extra[1])
+        if self.request.method == "POST" or (self.key is not None and fresh):
+            return 201 if fresh else 200
         return 200 if self._full else 204
 
-    def _range(self, affected: int) -> str:
-        total = affected if self.request.preferences.count == "exact" else None
-        return content_range(0, affected if self.request.method == "PATCH" else 0, total)
+    def _range(self, affected: int) -> Iterator[tuple[str, str]]:
+        if self.key is None:
+            total = affected if self.request.preferences.count == "exact" else None
+            shown = affected if self.request.method == "PATCH" else 0
+            yield "Content-Range", content_range(0, shown, total)
 
     def _ignored(self) -> tuple[str, ...]:
         if self.request.method == "POST":
             resolves = self.writer.query.on_conflict or self.relation.primary_key
             return ("timezone", "max-affected") if resolves else ("timezone", "max-affected", "resolution")
+        if self.key is not None:
+            return ("timezone", "max-affected", "resolution", "missing")
         unmeant = () if self.request.method == "PATCH" else ("missing",)
         strict = () if self.request.preferences.strict else ("max-affected",)
         return ("timezone", "resolution", *unmeant, *strict)

@@ -31,7 +31,7 @@ def plan(request: Request, catalog: Catalog, settings: RestSettings) -> Plan:
         raise RestError(404, "PGRST125", "Invalid path specified in request URL")
     if request.reads:
         return plan_read(request, catalog, settings, schema)
-    if request.method in ("POST", "PATCH", "DELETE"):
+    if request.method in ("POST", "PUT", "PATCH", "DELETE"):
         return plan_write(request, catalog, settings, schema)
     raise bad_method(request.method)
 

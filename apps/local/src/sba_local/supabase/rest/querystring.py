@@ -14,6 +14,7 @@ from sba_local.supabase.rest.ordering import Term, parse_order
 from sba_local.supabase.rest.scanner import Scanner
 from sba_local.supabase.rest.selection import EVERYTHING, Item, parse_select
 
+_ONCE: Final = frozenset({"select", "columns", "on_conflict"})
 _WORDS: Final = frozenset({"order", "limit", "offset", "and", "or"})
 _MOST: Final = 2**63 - 1
 Path = tuple[str, ...]
@@ -67,9 +68,13 @@ def parse_query(raw: bytes, *, call: bool = False) -> Query:
     Raises:
         RestError: PGRST100, or another fault in it.
     """
-    query = Query()
-    for key, value in _pairs(raw):
-        _read(query, key, value, call=call)
+    query, pairs = Query(), _pairs(raw)
+    for key, value in reversed(pairs):
+        if key in _ONCE:
+            _read_once(query, key, value)
+    for key, value in pairs:
+        if key not in _ONCE:
+            _read_scoped(query, key, value, call=call)
     return query
 
 
@@ -80,21 +85,19 @@ def _pairs(raw: bytes) -> list[tuple[str, str]]:
         raise ParseError('"failed to parse query string" (line 1, column 1)') from None
 
 
-def _read(query: Query, key: str, value: str, *, call: bool) -> None:
+def _read_once(query: Query, key: str, value: str) -> None:
     if key == "select":
         query.items = parse_select(value)
     elif key == "columns":
         query.columns = _names(value, key)
-    elif key == "on_conflict":
-        query.on_conflict = _names(value, key)
     else:
-        _read_scoped(query, key, value, call=call)
+        query.on_conflict = _names(value, key)
 
 
 def _names(value: str, kind: str) -> tuple[str, ...]:
     scanner = Scanner(value, f"{kind} parameter")
     names = [scanner.name()]
-    while scanner.take(","):
+    while scanner.punctuate(","):
         names.append(scanner.name())
     scanner.close()
     return tuple(names)

@@ -49,5 +49,5 @@ def range_status(offset: int, shown: int, total: int | None) -> int:
     if total is None:
         return 200
     if offset > total:
-        raise bad_range(f"An offset of {offset} was requested, but there are only {total} rows.")
+        raise bad_range(f"An offset of {offset} was requested, but there are only {total} rows.", total)
     return 206 if shown < total else 200

@@ -13,6 +13,7 @@ from sba_local.supabase.rest.binding import Binds, Part, all_of, listed, quoted
 from sba_local.supabase.rest.catalog import Catalog, Relation
 from sba_local.supabase.rest.columns import Row
 from sba_local.supabase.rest.errors import RestError, not_embedded
+from sba_local.supabase.rest.fields import Field
 from sba_local.supabase.rest.ordering import Term
 from sba_local.supabase.rest.querystring import Path, Query, Scope
 from sba_local.supabase.rest.relationships import Relationship, find
@@ -63,10 +64,11 @@ class Reader:
             filtered: whether the filters still have to be applied.
             limit: most rows.
         """
+        items = self.query.items if filtered else tuple(_named(relation, self.query.items))
         scope = self.query.outer if filtered else Scope(order=self.query.outer.order)
         scope = replace(scope, limit=_least(scope.limit, limit))
-        row, embedded = self._row(relation, self.query.items, ())
-        return self._select(row, source, self.query.items, embedded, scope)
+        row, embedded = self._row(relation, items, ())
+        return self._select(row, source, items, embedded, scope)
 
     def total(self, relation: Relation, source: Part, *, most: int | None = None) -> Part:
         """One row for each that matches, whatever the range; at most so many."""
@@ -112,7 +114,7 @@ class Reader:
             sql.SQL("").join(one.join for one in embedded),
             sql.SQL(" where {}").format(all_of(wanted)) if wanted else NOTHING,
             self._order(row, scope.order, embedded),
-            self._window(scope.offset, scope.limit),
+            self.window(scope.offset, scope.limit),
         )
 
     def _items(self, row: Row, items: Sequence[Item], embedded: Sequence[_Embedded]) -> Iterator[Part]:
@@ -158,7 +160,8 @@ class Reader:
             all_of(_equal(row.alias, child.alias, relationship.pairs)),
         )
 
-    def _window(self, offset: int, limit: int | None) -> Part:
+    def window(self, offset: int, limit: int | None) -> Part:
+        """LIMIT and OFFSET, where there are any."""
         parts: list[Part] = []
         if limit is not None:
             parts.append(sql.SQL(" limit {}::bigint").format(self.binds.add(str(limit))))
@@ -231,6 +234,15 @@ class Reader:
             ),
         )
         return source, [found]
+
+
+def _named(relation: Relation, items: Sequence[Item]) -> Iterator[Item]:
+    """The items with the names of all columns in a star's place: the source may hold more than these."""
+    for item in items:
+        if isinstance(item, Star):
+            yield from (Column(Field(name)) for name in relation.types)
+        else:
+            yield item
 
 
 def _joined(inside: Part, place: Part, present: Part, embed: Embed) -> Part:

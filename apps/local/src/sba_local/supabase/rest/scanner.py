@@ -9,6 +9,7 @@ from sba_local.supabase.rest.errors import ParseError
 
 NAME: Final = re.compile(r"[\w $]+(?:-(?!>)[\w $]+)*")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_BLANKS: Final = re.compile(r" *")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 DEEPEST: Final = 40
 
@@ -19,11 +20,13 @@ class Scanner:
     Args:
         text: the parameter's value.
         kind: what it is, for the error message.
+        before: how many characters stood before it, for the place of an error.
     """
 
-    def __init__(self, text: str, kind: str) -> None:
+    def __init__(self, text: str, kind: str, *, before: int = 0) -> None:
         self._text = text
         self._kind = kind
+        self._before = before
         self._at = 0
         self._depth = 0
 
@@ -36,7 +39,7 @@ class Scanner:
         """Refuse what stands here."""
         found = f'unexpected "{self._text[self._at]}"' if not self.done else "unexpected end of input"
         raise ParseError(
-            f'"failed to parse {self._kind} ({self._text})" (line 1, column {self._at + 1})',
+            f'"failed to parse {self._kind} ({self._text})" (line 1, column {self._before + self._at + 1})',
             f"{found} expecting {expected}",
         )
 
@@ -50,6 +53,21 @@ class Scanner:
     def expect(self, token: str) -> None:
         """Step over `token`, which must stand here."""
         if not self.take(token):
+            self.fail(f'"{token}"')
+
+    def punctuate(self, token: str) -> bool:
+        """Step over `token` and the blanks on both sides of it if it stands here."""
+        mark = self._at
+        self.match(_BLANKS)
+        if not self.take(token):
+            self._at = mark
+            return False
+        self.match(_BLANKS)
+        return True
+
+    def demand(self, token: str) -> None:
+        """Step over `token`, which must stand here, and the blanks on both sides of it."""
+        if not self.punctuate(token):
             self.fail(f'"{token}"')
 
     def match(self, pattern: re.Pattern[str]) -> str | None:
@@ -68,12 +86,16 @@ class Scanner:
         self._at = found.end()
         return _ESCAPED.sub(r"\1", found[1])
 
-    def name(self) -> str:
-        """An identifier, in double quotes where it has reserved characters."""
+    def name(self, plain: re.Pattern[str] = NAME) -> str:
+        """An identifier, in double quotes where it has reserved characters.
+
+        Args:
+            plain: what it may be without quotes.
+        """
         quoted = self.quoted()
         if quoted is not None:
             return quoted
-        found = (self.match(NAME) or "").strip(" ")
+        found = (self.match(plain) or "").strip(" ")
         if not found:
             self.fail("a name")
         return found

@@ -81,7 +81,7 @@ def embeds(items: tuple[Item, ...]) -> list[Embed]:
 
 def _items(scanner: Scanner) -> Iterator[Item]:
     yield _item(scanner)
-    while scanner.take(","):
+    while scanner.punctuate(","):
         yield _item(scanner)
 
 

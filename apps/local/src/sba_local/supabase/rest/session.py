@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from sba_local.supabase.rest.connections import Connection
+from sba_local.supabase.connections import Connection
 from sba_local.supabase.rest.errors import RestError
 from sba_local.supabase.rest.exchange import Answer, Outcome, Plan, Request, RestSettings
 from sba_local.supabase.rest.preferences import refused

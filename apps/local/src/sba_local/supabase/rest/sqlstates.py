@@ -44,17 +44,22 @@ _CLASSES: Final = {
 }
 _STATUS_IN_STATE: Final = re.compile(r"PT([1-5]\d\d)")
 _DENIED: Final = "42501"
+_CARDINALITY: Final = "21000"
+_GUARDED: Final = "requires a WHERE clause"
 
 
-def status_of(sqlstate: str, *, anonymous: bool) -> int:
+def status_of(sqlstate: str, message: str = "", *, anonymous: bool) -> int:
     """The HTTP status of a SQLSTATE.
 
     Args:
         sqlstate: five characters.
+        message: what Postgres says of it, which tells a guarded statement from another cardinality violation.
         anonymous: whether nobody is signed in, which turns "forbidden" into "unauthorized".
     """
     if sqlstate == _DENIED:
         return 401 if anonymous else 403
+    if sqlstate == _CARDINALITY:
+        return 400 if message.endswith(_GUARDED) else 500
     chosen = _STATUS_IN_STATE.fullmatch(sqlstate)
     if chosen is not None:
         return int(chosen[1])
@@ -68,8 +73,8 @@ def translate(error: psycopg.Error, *, anonymous: bool) -> RestError:
         return _without_state(error)
     if sqlstate == "PGRST":
         return _raised(error)
-    status = status_of(sqlstate, anonymous=anonymous)
     diagnostics = error.diag
+    status = status_of(sqlstate, diagnostics.message_primary or "", anonymous=anonymous)
     return RestError(
         status,
         sqlstate,
@@ -92,7 +97,7 @@ def _raised(error: psycopg.Error) -> RestError:
         said: dict[str, Any] = json.loads(error.diag.message_primary or "")
         how: dict[str, Any] = json.loads(error.diag.message_detail or "")
         return RestError(
-            int(how["status"]),
+            _status(how["status"]),
             str(said["code"]),
             str(said["message"]),
             said.get("details"),
@@ -101,3 +106,10 @@ def _raised(error: psycopg.Error) -> RestError:
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return RestError(500, "PGRST121", "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error")
+
+
+def _status(chosen: object) -> int:
+    status = int(str(chosen))
+    if not 200 <= status <= 599:  # noqa: PLR2004  # what a final answer may have
+        raise ValueError
+    return status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 from psycopg import sql
@@ -11,7 +12,7 @@ from psycopg import sql
 from sba_local.supabase.rest.binding import Binds, Part, all_of, listed, quoted
 from sba_local.supabase.rest.catalog import Relation
 from sba_local.supabase.rest.columns import Row
-from sba_local.supabase.rest.errors import RestError, column_missing
+from sba_local.supabase.rest.errors import RestError, bad_body, column_missing
 from sba_local.supabase.rest.payload import Payload, uniform
 from sba_local.supabase.rest.preferences import Preferences
 from sba_local.supabase.rest.querystring import Query
@@ -19,6 +20,7 @@ from sba_local.supabase.rest.querystring import Query
 WRITTEN: Final = sql.Identifier("_sba_written")
 FRESH: Final = sql.Identifier("_sba_fresh")
 _W: Final = "w"
+_MOST_DEFAULTED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,15 @@ class Writer:
     preferences: Preferences
     binds: Binds
 
-    def insert(self, payload: Payload, returning: Sequence[Part]) -> Part:
+    def insert(
+        self, payload: Payload, returning: Sequence[Part], key: Mapping[str, str] | None = None
+    ) -> Part:
         """INSERT, with ON CONFLICT where duplicates are to be resolved.
+
+        Args:
+            payload: the rows.
+            returning: columns of those that were written.
+            key: what a row must have to be written, by column; a row without that is left out.
 
         Raises:
             RestError: PGRST102 or PGRST204, the rows do not fit the table.
@@ -49,7 +58,7 @@ class Writer:
         return sql.SQL("insert into {} as {} {}{}{}").format(
             self.relation.name.quoted,
             quoted(_W),
-            self._source(payload, columns),
+            self._source(payload, columns, key or {}),
             self._conflict(columns),
             _returning((*returning, *self._fresh())),
         )
@@ -109,21 +118,31 @@ class Writer:
                 raise column_missing(self.relation.name.name, column)
         return columns
 
-    def _source(self, payload: Payload, columns: Sequence[str]) -> Part:
+    def _source(self, payload: Payload, columns: Sequence[str], key: Mapping[str, str]) -> Part:
         if not columns:
-            return sql.SQL("default values")
+            text = self.binds.add(payload.text)
+            return sql.SQL("select from json_array_elements({}::json)").format(text)
         names = listed(map(quoted, columns))
-        text = self.binds.add(payload.text)
-        if self.preferences.defaults:
-            rows = (self._cells(text, at, row, columns) for at, row in enumerate(payload.rows))
+        if self.preferences.defaults and not key:
+            if len(payload.rows) > _MOST_DEFAULTED:
+                raise bad_body(
+                    f"At most {_MOST_DEFAULTED} rows may have their missing members defaulted at once"
+                )
+            rows = map(self._cells, payload.texts(), payload.rows, repeat(columns))
             return sql.SQL("({}) values {}").format(names, listed(rows))
         values = listed(quoted("b", column) for column in columns)
-        record = self._record(sql.SQL("json_to_recordset({}::json)").format(text), columns)
-        return sql.SQL("({}) select {} from {}").format(names, values, record)
+        body = sql.SQL("json_to_recordset({}::json)").format(self.binds.add(payload.text))
+        record = self._record(body, columns)
+        wanted = [
+            sql.SQL("{} = {}").format(quoted("b", column), self.binds.add(value))
+            for column, value in key.items()
+        ]
+        where = sql.SQL(" where {}").format(all_of(wanted)) if wanted else sql.SQL("")
+        return sql.SQL("({}) select {} from {}{}").format(names, values, record, where)
 
-    def _cells(self, text: Part, at: int, row: Mapping[str, object], columns: Sequence[str]) -> Part:
+    def _cells(self, text: str, row: Mapping[str, object], columns: Sequence[str]) -> Part:
         """One row whose missing members are DEFAULT."""
-        place = sql.SQL("json_to_record({}::json -> {}::int)").format(text, self.binds.add(str(at)))
+        place = sql.SQL("json_to_record({}::json)").format(self.binds.add(text))
         cells = (
             sql.SQL("(select {} from {})").format(quoted("b", column), self._record(place, (column,)))
             if column in row

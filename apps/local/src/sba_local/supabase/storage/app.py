@@ -16,15 +16,15 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from sba_local.directory import private_text
-from sba_local.supabase.rest.connections import Connections
-from sba_local.supabase.rest.errors import RestError
+from sba_local.supabase.connections import Connections
+from sba_local.supabase.errors import DatabaseUnavailable
 from sba_local.supabase.storage import errors, names
 from sba_local.supabase.storage.bodies import object_of, upload_of
 from sba_local.supabase.storage.buckets import Buckets
 from sba_local.supabase.storage.errors import StorageRefusal
 from sba_local.supabase.storage.files import Files
 from sba_local.supabase.storage.listing import listed, prefix_of
-from sba_local.supabase.storage.objects import Objects, Place
+from sba_local.supabase.storage.objects import Objects, Place, Replaces
 from sba_local.supabase.storage.rows import Asker, Store, document
 from sba_local.supabase.storage.sending import described, send
 from sba_local.supabase.storage.signing import Signer
@@ -58,7 +58,7 @@ class StorageApp:
             routes=[*self._buckets.routes(f"{PREFIX}/bucket"), *self._routes(f"{PREFIX}/object")],
             exception_handlers={
                 StorageRefusal: _refuse,
-                RestError: _no_database,
+                DatabaseUnavailable: _no_database,
                 404: _missing,
                 405: _missing,
             },
@@ -101,15 +101,15 @@ class StorageApp:
         ]
 
     async def _download(self, request: Request) -> Response:
-        return send(request, await self._objects.find(_place(request), Asker.of(request)), self._files)
+        return send(request, *await self._objects.open(_place(request), Asker.of(request)))
 
     async def _download_public(self, request: Request) -> Response:
-        return send(request, await self._objects.find(await self._public(request), None), self._files)
+        return send(request, *await self._objects.open(await self._public(request), None))
 
     async def _download_signed(self, request: Request) -> Response:
         place = _place(request)
         self._signer.read(_DOWNLOAD, request.query_params.get("token", ""), place.url)
-        return send(request, await self._objects.find(place, None), self._files)
+        return send(request, *await self._objects.open(place, None))
 
     async def _info(self, request: Request) -> Response:
         return JSONResponse(described(await self._objects.find(_place(request), Asker.of(request))))
@@ -125,9 +125,9 @@ class StorageApp:
 
     async def _upload(self, request: Request) -> Response:
         place, asker = _place(request), Asker.of(request)
-        upload = await upload_of(request, most=await self._objects.limit(place.bucket))
+        upload = await upload_of(request, self._files, most=await self._objects.limit(place))
         upserts = request.headers.get("x-upsert", "").lower() == "true"
-        replaces = "always" if request.method == "PUT" else "maybe" if upserts else "never"
+        replaces: Replaces = "always" if request.method == "PUT" else "maybe" if upserts else "never"
         made = await self._objects.put(place, upload, asker, owner=asker.owner, replaces=replaces)
         return JSONResponse({"Id": str(made), "Key": place.url})
 
@@ -144,9 +144,9 @@ class StorageApp:
     async def _upload_signed(self, request: Request) -> Response:
         place = _place(request)
         allowed = self._signer.read(_UPLOAD, request.query_params.get("token", ""), place.url)
-        upload = await upload_of(request, most=await self._objects.limit(place.bucket))
+        upload = await upload_of(request, self._files, most=await self._objects.limit(place))
         owner = uuid.UUID(allowed["owner"]) if allowed["owner"] else None
-        replaces = "maybe" if allowed["upsert"] else "never"
+        replaces: Replaces = "maybe" if allowed["upsert"] else "never"
         await self._objects.put(place, upload, None, owner=owner, replaces=replaces)
         return JSONResponse({"Key": place.url})
 

@@ -14,65 +14,79 @@ class StorageRefusal(Exception):
 
     Attributes:
         status: as the body tells it.
-        error: Supabase Storage's name for it.
+        code: Supabase Storage's name for it.
         message: what went wrong.
+        legacy: the name that it had before there were codes, where that was another.
     """
 
     status: int
-    error: str
+    code: str
     message: str
+    legacy: str = ""
 
     def __post_init__(self) -> None:
         super().__init__(self.message)
 
     def document(self) -> dict[str, str]:
         """The answer's body."""
-        return {"statusCode": str(self.status), "error": self.error, "message": self.message}
+        return {
+            "statusCode": str(self.status),
+            "code": self.code,
+            "error": self.legacy or self.code,
+            "message": self.message,
+        }
 
 
 def invalid(message: str) -> StorageRefusal:
     """The request's body is not what it should be."""
-    return StorageRefusal(400, "invalid_request", message)
+    return StorageRefusal(400, "InvalidRequest", message, "invalid_request")
 
 
 def bucket_missing() -> StorageRefusal:
     """No such bucket, or none the caller may see."""
-    return StorageRefusal(404, "Bucket not found", "Bucket not found")
+    return StorageRefusal(404, "NoSuchBucket", "Bucket not found", "Bucket not found")
 
 
 def object_missing() -> StorageRefusal:
     """No such object, or none the caller may see."""
-    return StorageRefusal(404, "not_found", "Object not found")
+    return StorageRefusal(404, "NoSuchKey", "Object not found", "not_found")
 
 
 def duplicate() -> StorageRefusal:
     """There is one of that name already."""
-    return StorageRefusal(409, "Duplicate", "The resource already exists")
+    return StorageRefusal(409, "ResourceAlreadyExists", "The resource already exists", "Duplicate")
 
 
 def denied() -> StorageRefusal:
     """A policy forbids it."""
-    return StorageRefusal(403, "Unauthorized", "new row violates row-level security policy")
+    return StorageRefusal(403, "AccessDenied", "new row violates row-level security policy", "Unauthorized")
 
 
 def bad_key(name: str) -> StorageRefusal:
-    """No name for an object or a bucket."""
+    """No name for an object."""
     return StorageRefusal(400, "InvalidKey", f"Invalid key: {name[:100]}")
+
+
+def bad_bucket() -> StorageRefusal:
+    """No name for a bucket."""
+    return StorageRefusal(400, "InvalidBucketName", "Bucket name invalid", "Invalid Input")
 
 
 def too_large() -> StorageRefusal:
     """Larger than the bucket, or the stand-in, allows."""
-    return StorageRefusal(413, "Payload too large", "The object exceeded the maximum allowed size")
+    message = "The object exceeded the maximum allowed size"
+    return StorageRefusal(413, "EntityTooLarge", message, "Payload too large")
 
 
 def wrong_type(kind: str) -> StorageRefusal:
     """A type the bucket does not take."""
-    return StorageRefusal(415, "invalid_mime_type", f"mime type {kind[:100]} is not supported")
+    message = f"mime type {kind[:100]} is not supported"
+    return StorageRefusal(415, "InvalidMimeType", message, "invalid_mime_type")
 
 
 def not_empty() -> StorageRefusal:
     """A bucket that holds objects cannot be deleted."""
-    return StorageRefusal(409, "InvalidRequest", "The bucket you tried to delete is not empty")
+    return StorageRefusal(409, "ResourceNotEmpty", "The bucket you tried to delete is not empty")
 
 
 def bad_token(message: str) -> StorageRefusal:

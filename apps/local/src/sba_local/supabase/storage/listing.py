@@ -51,7 +51,7 @@ def listed(rows: Sequence[Row], prefix: str, body: Mapping[str, Any]) -> list[di
 def _sorted(entries: list[dict[str, Any]], order: object) -> list[dict[str, Any]]:
     wish = order if isinstance(order, Mapping) else {}
     column, descending = wish.get("column", "name"), wish.get("order", "asc") == "desc"
-    if column not in _SORTABLE:
+    if not isinstance(column, str) or column not in _SORTABLE:
         raise errors.invalid("body/sortBy/column must be equal to one of the allowed values")
     with_value = [entry for entry in entries if entry[column] is not None]
     without = [entry for entry in entries if entry[column] is None]
@@ -60,6 +60,6 @@ def _sorted(entries: list[dict[str, Any]], order: object) -> list[dict[str, Any]
 
 def _number(body: Mapping[str, Any], name: str, otherwise: int) -> int:
     value = body.get(name, otherwise)
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise errors.invalid(f"body/{name} must be >= 0")
     return value

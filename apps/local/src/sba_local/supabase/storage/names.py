@@ -34,7 +34,7 @@ def bucket_of(name: object) -> str:
         StorageRefusal: it can be none.
     """
     if not isinstance(name, str) or not _BUCKET.fullmatch(name) or name != name.strip() or _climbs(name):
-        raise errors.StorageRefusal(400, "InvalidBucketName", "Bucket name invalid")
+        raise errors.bad_bucket()
     return name
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from psycopg.types.json import Jsonb
 
 from sba_local.supabase.storage import errors, names
 from sba_local.supabase.storage.bodies import Upload
 from sba_local.supabase.storage.buckets import Buckets
-from sba_local.supabase.storage.files import Files
+from sba_local.supabase.storage.files import Content, Files
 from sba_local.supabase.storage.rows import Asker, Row, Rows, Store
 
 _COLUMNS: Final = """
@@ -32,12 +31,16 @@ values (
     %(metadata)s || jsonb_build_object('lastModified', now()), %(user_metadata)s, %(version)s
 )
 """
+_ADD_UNLESS: Final = f"{_ADD} on conflict (bucket_id, name) do nothing"
 _REPLACE: Final = """
-update storage.objects set
+with before as (
+    select id, version from storage.objects where bucket_id = %(bucket)s and name = %(name)s for update
+)
+update storage.objects o set
     metadata = %(metadata)s || jsonb_build_object('lastModified', now()),
     user_metadata = %(user_metadata)s, version = %(version)s,
     owner = %(owner)s::uuid, owner_id = %(owner)s::uuid::text, updated_at = now()
-where bucket_id = %(bucket)s and name = %(name)s returning id
+from before where o.id = before.id returning o.id, before.version as replaced
 """
 _MOVE: Final = """
 update storage.objects set bucket_id = %(to_bucket)s, name = %(to_name)s, updated_at = now()
@@ -46,6 +49,8 @@ where bucket_id = %(bucket)s and name = %(name)s
 _REMOVE: Final = f"""
 delete from storage.objects where bucket_id = %(bucket)s and name = any(%(names)s) returning {_COLUMNS}
 """  # noqa: S608  # columns of our own
+
+Replaces = Literal["never", "maybe", "always"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +80,14 @@ class Objects:
         self._files = files
         self._buckets = buckets
 
-    async def limit(self, bucket: str) -> int:
-        """The most bytes an object of a bucket may have.
+    async def limit(self, place: Place) -> int:
+        """The most bytes an object there may have.
 
         Raises:
-            StorageRefusal: there is no such bucket.
+            StorageRefusal: there is no such bucket, or the object's name can be none.
         """
-        return min((await self._buckets.find(bucket))["file_size_limit"] or names.MOST, names.MOST)
+        names.key_of(place.name)
+        return min((await self._buckets.find(place.bucket))["file_size_limit"] or names.MOST, names.MOST)
 
     async def find(self, place: Place, asker: Asker | None) -> Row:
         """An object.
@@ -92,6 +98,19 @@ class Objects:
         async with self._store.acting(asker) as rows:
             return await _found(rows, place)
 
+    async def open(self, place: Place, asker: Asker | None) -> tuple[Row, BinaryIO]:
+        """An object and its content.
+
+        Raises:
+            StorageRefusal: there is none that the asker may see.
+        """
+        row = await self.find(place, asker)
+        while (stream := await self._files.open(row["version"])) is None:
+            version, row = row["version"], await self.find(place, asker)
+            if row["version"] == version:
+                raise errors.object_missing()
+        return row, stream
+
     async def may_add(self, place: Place, asker: Asker) -> None:
         """Nothing, where the asker may add an object of that name.
 
@@ -99,7 +118,8 @@ class Objects:
             StorageRefusal: they may not, or there is one.
         """
         names.key_of(place.name)
-        values = _values(place, Upload(b"", "text/plain", "0", None), asker.owner, str(uuid.uuid4()))
+        nothing = Content(str(uuid.uuid4()), 0, "")
+        values = _values(place, Upload(nothing, "text/plain", "0", None), asker.owner)
         try:
             async with self._store.acting(asker) as rows:
                 await rows.run(_ADD, values)
@@ -108,13 +128,19 @@ class Objects:
             return
 
     async def put(
-        self, place: Place, upload: Upload, asker: Asker | None, *, owner: uuid.UUID | None, replaces: str
+        self,
+        place: Place,
+        upload: Upload,
+        asker: Asker | None,
+        *,
+        owner: uuid.UUID | None,
+        replaces: Replaces,
     ) -> uuid.UUID:
-        """Keep an object.
+        """Keep an object, or nothing of it.
 
         Args:
             place: where.
-            upload: what.
+            upload: what; its content is kept already.
             asker: as whom; None for one that was let in by a signed URL.
             owner: whose it is from now on.
             replaces: `never`, `maybe` or `always` one of that name.
@@ -125,20 +151,16 @@ class Objects:
         Raises:
             StorageRefusal: the asker may not, the bucket does not take it, or there is one already, or none.
         """
-        names.key_of(place.name)
-        bucket = await self._buckets.find(place.bucket)
-        names.check_type(upload.content_type, bucket["allowed_mime_types"])
-        version = await self._files.write(upload.content)
-        values = _values(place, upload, owner, version)
         try:
+            bucket = await self._buckets.find(place.bucket)
+            names.check_type(upload.content_type, bucket["allowed_mime_types"])
+            values = _values(place, upload, owner)
             async with self._store.acting(asker) as rows:
-                before = await rows.one(_FIND, values) if replaces != "never" else None
-                made = await _write(rows, values, before, replaces)
+                made, replaced = await _write(rows, values, replaces)
         except BaseException:
-            await self._files.remove(version)
+            await self._files.remove(upload.content.version)
             raise
-        if before is not None:
-            await self._files.remove(before["version"])
+        await self._files.remove(*replaced)
         return made
 
     async def move(self, place: Place, target: Place, asker: Asker) -> None:
@@ -161,8 +183,9 @@ class Objects:
             StorageRefusal: there is none, there is one already, or the asker may not.
         """
         names.key_of(target.name)
-        row = await self.find(place, asker)
-        version = await self._files.copy(row["version"])
+        row, stream = await self.open(place, asker)
+        with stream:
+            version = await self._files.copy(stream)
         values = {
             **_naming(target, asker.owner, version),
             "metadata": Jsonb(row["metadata"]),
@@ -198,16 +221,22 @@ def _undo() -> NoReturn:
     raise _OnlyTried
 
 
-async def _write(rows: Rows, values: Mapping[str, Any], before: Row | None, replaces: str) -> uuid.UUID:
-    if before is None and replaces == "always":
-        raise errors.object_missing()
-    if before is None:
+async def _write(
+    rows: Rows, values: Mapping[str, Any], replaces: Replaces
+) -> tuple[uuid.UUID, Sequence[str]]:
+    """The object's id, and the version that it had before, if any."""
+    if replaces == "never":
         await rows.run(_ADD, values)
-        return uuid.UUID(str(values["id"]))
+        return values["id"], ()
+    if await rows.one(_FIND, values) is None:
+        if replaces == "always":
+            raise errors.object_missing()
+        if await rows.run(_ADD_UNLESS, values):
+            return values["id"], ()
     row = await rows.one(_REPLACE, values)
     if row is None:
         raise errors.denied()
-    return uuid.UUID(str(row["id"]))
+    return row["id"], (row["replaced"],)
 
 
 async def _found(rows: Rows, place: Place) -> Row:
@@ -227,19 +256,18 @@ def _naming(place: Place, owner: uuid.UUID | None, version: str) -> dict[str, An
     }
 
 
-def _values(place: Place, upload: Upload, owner: uuid.UUID | None, version: str) -> dict[str, Any]:
-    digest = hashlib.md5(upload.content, usedforsecurity=False).hexdigest()
-    seconds = upload.cache_control
+def _values(place: Place, upload: Upload, owner: uuid.UUID | None) -> dict[str, Any]:
+    content, seconds = upload.content, upload.cache_control
     metadata = {
-        "eTag": f'"{digest}"',
-        "size": len(upload.content),
+        "eTag": f'"{content.digest}"',
+        "size": content.size,
         "mimetype": upload.content_type,
         "cacheControl": f"max-age={seconds}" if seconds.isdigit() else seconds,
-        "contentLength": len(upload.content),
+        "contentLength": content.size,
         "httpStatusCode": 200,
     }
     return {
-        **_naming(place, owner, version),
+        **_naming(place, owner, content.version),
         "metadata": Jsonb(metadata),
         "user_metadata": None if upload.metadata is None else Jsonb(upload.metadata),
     }

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import dict_row
 from starlette.requests import Request
 
-from sba_local.supabase.rest.connections import Connection, Connections
+from sba_local.supabase.connections import Connection, Connections
 from sba_local.supabase.storage import errors
 
 Row = dict[str, Any]

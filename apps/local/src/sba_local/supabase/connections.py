@@ -10,7 +10,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from sba_local.supabase.rest.errors import LoginTooPowerful, RestError
+from sba_local.supabase.errors import DatabaseAway, DatabaseBusy, LoginTooPowerful
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 _LOGIN: Final = (
@@ -38,7 +38,7 @@ class Connections:
         """A connection in no transaction.
 
         Raises:
-            RestError: PGRST000 where there is no database, PGRST003 where all are busy for too long.
+            DatabaseUnavailable: there is no database, or all connections are busy for too long.
         """
         await self._wait()
         try:
@@ -60,8 +60,7 @@ class Connections:
             async with asyncio.timeout(self._timeout):
                 await self._free.acquire()
         except TimeoutError:
-            message = "Timed out acquiring connection from connection pool."
-            raise RestError(504, "PGRST003", message) from None
+            raise DatabaseBusy from None
 
     async def _take(self) -> Connection:
         while self._idle:
@@ -71,11 +70,11 @@ class Connections:
         try:
             return await self._connect()
         except psycopg.OperationalError:
-            raise RestError(503, "PGRST000", "Database connection error. Retrying the connection.") from None
+            raise DatabaseAway from None
 
     async def _connect(self) -> Connection:
         connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, prepare_threshold=None, application_name="sba-stand-in-rest"
+            self._url, autocommit=True, prepare_threshold=None, application_name="sba-stand-in"
         )
         row = await (await connection.execute(_LOGIN)).fetchone()
         if row is None or row[1]:
