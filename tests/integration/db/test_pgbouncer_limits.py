@@ -44,6 +44,12 @@ async def test_every_transaction_has_its_limits_and_none_is_left_behind(through,
     assert least["statement"] == "1ms"
 
 
+async def test_what_a_statement_answers_is_not_mixed_with_its_limits(through):
+    async with pooled(through) as database:
+        answer = await database.system("select set_config('search_path', '', true) as path")
+    assert answer == [{"path": ""}]
+
+
 async def test_the_server_ends_a_slow_statement_itself(through, superuser, a):
     async with pooled(through, statement_timeout=0.2, grace=30) as database:
         with pytest.raises(DatabaseTimeout, match="the statement's time limit"):

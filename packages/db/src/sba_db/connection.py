@@ -33,11 +33,12 @@ Call = tuple[LiteralString, Params]
 RV = TypeVar("RV")
 
 CANCEL_WAIT: Final = 1.0
-LIMITS: Final[LiteralString] = """
-select set_config('statement_timeout', %(statement)s, true),
-       set_config('idle_in_transaction_session_timeout', %(idle)s, true)
-"""
+LIMITS: Final[LiteralString] = (
+    "select set_config('statement_timeout', %(statement)s, true), "
+    "set_config('idle_in_transaction_session_timeout', %(idle)s, true)"
+)
 READ_ONLY: Final[LiteralString] = f"{LIMITS}, set_config('transaction_read_only', 'on', true)"
+SETTING: Final = b"select set_config("
 HUNG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP
 OF_NO_MORE_USE: Final = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)
 """What a connection says whose plans are stale, or whose server has become a standby."""
@@ -221,14 +222,26 @@ class PooledConnection(Connection):
 
     def _bound(self, calls: Sequence[Call]) -> bytes:
         try:
-            return b"\n; ".join([self._literal(parse(query), params) for query, params in calls])
+            texts = [self._literal(parse(query), params) for query, params in calls]
         except UnicodeEncodeError:
             raise psycopg.DataError("text that is not valid Unicode") from None
+        return b"\n; ".join(_settings_together(texts))
 
     def _literal(self, statement: Statement, params: Params) -> bytes:
         require(statement.names, params)
         values = [params[name] for name in statement.order]
         return statement.template % tuple(map(self._transformer.as_literal, values))
+
+
+def _settings_together(texts: Sequence[bytes]) -> list[bytes]:
+    """The same statements, as one those before the last that follow each other and only make settings."""
+    together: list[bytes] = []
+    for text in texts[:-1]:
+        if together and text.startswith(SETTING) and together[-1].startswith(SETTING):
+            together[-1] += b", " + text.removeprefix(b"select ")
+        else:
+            together.append(text)
+    return [*together, texts[-1]]
 
 
 class Connector:
