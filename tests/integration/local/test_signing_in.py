@@ -75,6 +75,21 @@ async def test_the_signing_key_is_changed_step_by_step_from_the_command_line(pla
     assert (status, "does not answer" in complaint) == (1, True)
 
 
+async def test_another_program_on_the_stand_ins_port_is_told_apart(place):
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        (place / "env").write_text(f"SUPABASE_URL=http://127.0.0.1:{port}\nSUPABASE_SERVICE_ROLE_KEY=k\n")
+        command = ["keys", "--data-dir", str(place)]
+        result = await asyncio.to_thread(CliRunner().invoke, main, command)
+    assert (result.exit_code, "something else does" in result.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("arguments", [["elsewhere"], ["announce", "rotate"]])
 def test_no_other_step_is_taken(arguments):
     assert CliRunner().invoke(main, ["keys", *arguments]).exit_code == 2

@@ -5,10 +5,21 @@ from tests.integration.local.rest.world import (
     app,
     films,
     films_template,
+    kept_films,
     rest,
     settings,
     shared_films,
     user,
 )
 
-__all__ = ["anonymous", "app", "films", "films_template", "rest", "settings", "shared_films", "user"]
+__all__ = [
+    "anonymous",
+    "app",
+    "films",
+    "films_template",
+    "kept_films",
+    "rest",
+    "settings",
+    "shared_films",
+    "user",
+]

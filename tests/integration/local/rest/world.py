@@ -97,9 +97,15 @@ def films(engines: Engines, films_template: str) -> Iterator[Films]:
 
 
 @pytest.fixture(scope="session")
-def shared_films(engines: Engines, films_template: str) -> Iterator[Films]:
-    """A copy for tests that only read."""
+def kept_films(engines: Engines, films_template: str) -> Iterator[Films]:
     yield from clone(engines, films_template)
+
+
+@pytest.fixture
+def shared_films(kept_films: Films) -> Films:
+    """A copy for tests that only read; its login is the server's, and other tests give it other passwords."""
+    asyncio.run(ensure_authenticator(kept_films.admin, PASSWORD))
+    return kept_films
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from sba_telemetry import tally
 LATE = 0.005  # seconds a timer may be late before the event loop counts as stalled
 DRAIN = 0.001  # seconds in which the loop reads what has already arrived
 GRACE = 0.01  # seconds for a round trip after a stall: the command may have left only now
+LINGER = 0.008  # seconds past its limit for which a slice may go on being answered
 INBOX = 64 * 1024  # bytes taken from the socket at once
 SLICE = 16  # commands a write takes: the server works on one slice while the next is put together
 NOT_READY = frozenset(
@@ -47,8 +48,8 @@ class Lane(asyncio.BufferedProtocol):
     The first command after a quiet turn is written at once; while several callers are at work, the
     commands of one event-loop turn leave in slices, so that the server works on one while the next is
     put together. A caller that goes away leaves its place in the order behind, so nobody else ever sees
-    its reply. When the oldest slice is overdue and no reply comes, the connection is dropped and everyone
-    waiting on it is told.
+    its reply. When the oldest slice is overdue and no reply comes, or replies go on coming too slowly, the
+    connection is dropped and everyone waiting on it is told.
 
     Args:
         writer: A greeted connection; the lane owns it from here.
@@ -64,6 +65,7 @@ class Lane(asyncio.BufferedProtocol):
         "_alone",
         "_buffer",
         "_flushing",
+        "_full",
         "_inbox",
         "_issued",
         "_limits",
@@ -75,12 +77,14 @@ class Lane(asyncio.BufferedProtocol):
         "_timer",
         "_transport",
         "_waiting",
+        "_writer",
         "closed",
         "server",
     )
 
     def __init__(self, writer: asyncio.StreamWriter, owner: Owner, *, timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
+        self._writer = writer  # which would close the connection when nobody holds it any more
         self._transport = writer.transport
         self._owner = owner
         self._timeout = timeout
@@ -92,6 +96,7 @@ class Lane(asyncio.BufferedProtocol):
         self._buffer: list[bytes] = []
         self._alone = True
         self._flushing = False
+        self._full = False  # the last read took all there was room for: more has arrived
         self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
@@ -161,6 +166,7 @@ class Lane(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand each complete reply to the caller whose turn it is."""
+        self._full = nbytes == INBOX
         try:
             self._reader.feed(self._inbox[:nbytes])  # type: ignore[arg-type]  # it takes any buffer
             while (reply := self._reader.gets()) is not _INCOMPLETE:
@@ -227,22 +233,32 @@ class Lane(asyncio.BufferedProtocol):
             limits.popleft()
 
     def _check(self) -> None:
+        """See to the oldest slice when its time is over."""
         self._timer = None
         if not self._limits:
             return
         _, overdue = self._limits[0]
-        late = self._loop.time() - overdue
-        if late < 0:
+        now = self._loop.time()
+        if now < overdue:
             self._timer = self._loop.call_at(overdue, self._check)
             return
-        grace = min(self._timeout, GRACE) if late > LATE else DRAIN
-        self._timer = self._loop.call_later(grace, self._expire, self._answered)
+        due = now + (min(self._timeout, GRACE) if now - overdue > LATE else DRAIN)
+        self._timer = self._loop.call_at(due, self._expire, self._answered, due, due + LINGER)
 
-    def _expire(self, answered: int) -> None:
-        if self._limits and self._answered == answered:
-            self.fail("timeout")
-        else:
+    def _expire(self, answered: int, due: float, until: float) -> None:
+        """Give up on a server that answers no more, or only slowly; not on what a busy loop has yet to read."""
+        self._timer = None
+        now = self._loop.time()
+        if not self._limits or now < self._limits[0][1]:
             self._check()
+            return
+        if self._full or now - due > LATE:
+            until = now + LINGER
+        if self._answered == answered or now >= until:
+            self.fail("timeout")
+            return
+        due = now + DRAIN
+        self._timer = self._loop.call_at(due, self._expire, self._answered, due, until)
 
     def _disarm(self) -> None:
         if self._timer is not None:
