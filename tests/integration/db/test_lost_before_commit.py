@@ -18,27 +18,22 @@ END = """
 select pg_terminate_backend(pid) from pg_stat_activity
 where usename = 'sba_app' and datname = current_database() and state = 'idle in transaction'
 """
-OPEN = "select 1 from pg_stat_activity where usename = 'sba_app' and state = 'idle in transaction'"
 COUNT = "select count(*) as n from service.agent_runs where tenant_id = %(tenant)s"
 
 
-@pytest.fixture
-def until_it_has_ended(superuser):
+async def until_it_has_ended(session: TenantSession) -> None:
     async def ended() -> bool:
-        return superuser.execute(f"{OPEN} and datname = current_database()").fetchone() is None
+        return session._connection.hung_up()
 
-    async def wait() -> None:
-        await until(ended)
-
-    return wait
+    await until(ended)
 
 
-async def test_it_is_not_in_doubt(either, a, superuser, until_it_has_ended):
+async def test_it_is_not_in_doubt(either, a, superuser):
     async def write() -> None:
         async with either.tenant(a.id) as session:
             await agent_runs.create_run(session, user_id=a.user, prompt="x")
             superuser.execute(END)
-            await until_it_has_ended()
+            await until_it_has_ended(session)
 
     with pytest.raises(DatabaseUnavailable) as lost:
         await write()
@@ -47,7 +42,7 @@ async def test_it_is_not_in_doubt(either, a, superuser, until_it_has_ended):
     assert (await either.reader(a.id).fetch_one(COUNT))["n"] == 0
 
 
-async def test_such_a_transaction_is_run_again_and_happens_once(either, a, superuser, until_it_has_ended):
+async def test_such_a_transaction_is_run_again_and_happens_once(either, a, superuser):
     calls = 0
 
     async def work(session: TenantSession) -> None:
@@ -56,7 +51,7 @@ async def test_such_a_transaction_is_run_again_and_happens_once(either, a, super
         await agent_runs.create_run(session, user_id=a.user, prompt="x")
         if calls == 1:
             superuser.execute(END)
-            await until_it_has_ended()
+            await until_it_has_ended(session)
 
     await either.run(a.id, work)
 
@@ -66,16 +61,14 @@ async def test_such_a_transaction_is_run_again_and_happens_once(either, a, super
 
 @pytest.mark.parametrize("pooler", [False, True])
 @pytest.mark.parametrize("more", [False, True])
-async def test_one_that_sat_idle_too_long_timed_out_and_is_not_run_again(
-    database_urls, a, until_it_has_ended, pooler, more
-):
+async def test_one_that_sat_idle_too_long_timed_out_and_is_not_run_again(database_urls, a, pooler, more):
     calls = 0
 
     async def work(session: TenantSession) -> None:
         nonlocal calls
         calls += 1
         await agent_runs.create_run(session, user_id=a.user, prompt="x")
-        await until_it_has_ended()
+        await until_it_has_ended(session)
         if more:
             await session.fetch_one(COUNT)
 
