@@ -29,6 +29,7 @@ async def stand_in(admin_url: str, folder: Path) -> AsyncIterator[ServerSettings
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     logins = await installing.install(admin_url, "contract")
+    await installing.install_policies(admin_url)
     async with StandInServer(Issuer.load(folder, url), port=port) as server:
         server.open(gateway.Project(logins, gateway.Keys(ANON, SECRET), folder / "files"))
         yield ServerSettings(SUPABASE_URL=url, SUPABASE_ANON_KEY=ANON, SUPABASE_SERVICE_ROLE_KEY=SECRET)

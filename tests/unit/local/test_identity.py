@@ -1,5 +1,6 @@
 """The development issuer, judged by a stock JWT library and by our own verifier's rules."""
 
+import shutil
 import stat
 import uuid
 
@@ -127,6 +128,31 @@ def test_a_rotation_outlives_the_process(tmp_path):
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in tmp_path.glob("*.pem"))
     again.retire()
     assert len(Issuer.load(tmp_path, URL).jwks()["keys"]) == 2
+
+
+@pytest.mark.parametrize("left", ["issuer-previous.pem", "issuer-next.pem"])
+def test_a_rotation_that_was_broken_off_publishes_no_key_twice(tmp_path, left):
+    issuer = Issuer.load(tmp_path, URL)
+    issuer.announce()
+    if left == "issuer-next.pem":
+        issuer.rotate()
+    shutil.copy(tmp_path / "issuer.pem", tmp_path / left)
+    again = Issuer.load(tmp_path, URL)
+    assert again.jwks() == issuer.jwks()
+    assert again.statuses() == issuer.statuses()
+
+
+def test_a_key_whose_tokens_may_live_is_not_given_up_by_the_next_rotation(tmp_path):
+    issuer = Issuer.load(tmp_path, URL)
+    old = issuer.mint(user_id=USER, tenant_id=None)
+    issuer.announce()
+    issuer.rotate()
+    issuer.announce()
+    with pytest.raises(ValueError, match="retire"):
+        issuer.rotate()
+    assert issuer.read(old)["sub"] == str(USER)
+    issuer.retire()
+    issuer.rotate()
 
 
 def test_a_key_that_nobody_knows_may_not_sign(tmp_path):

@@ -164,6 +164,11 @@ def variables_in_a_template(text: str, choose: random.Random) -> str:
     return f'let a="{text[:middle]}",b="{text[middle:]}";g(`${{a}}${{b}}`)'
 
 
+def variable_before_the_rest(text: str, choose: random.Random) -> str:
+    begin = choose.randrange(3, 12)
+    return f'const a="{text[:begin]}";g(`${{a}}{text[begin:]}`)'
+
+
 def base64_percent(text: str, choose: random.Random) -> str:
     return quote(base64.b64encode(text.encode()).decode(), safe="").replace("a", "%61")
 
@@ -172,6 +177,7 @@ WRAPS: tuple[Wrap, ...] = (
     plain, percent, percent_twice, hexadecimal, unicode_escapes, octal, references, base64_once, base64_twice,
     added, concatenated, template, array, dots, continued, char_codes, source_map, inline_map, base64_added,
     percent_added, base64_percent, variables_added, members_listed, variables_in_a_template,
+    variable_before_the_rest,
 )  # fmt: skip
 
 

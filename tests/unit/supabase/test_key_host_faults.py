@@ -36,12 +36,14 @@ async def test_an_unknown_key_is_refused_while_its_host_is_still_stuck(
     keys = make_keys(timeout=600, patience=0.05)
     verifier = TokenVerifier(AuthSettings(issuer=ISSUER), keys=keys, clock=clock, cache_size=0)
     await verifier.verify(signer.token())
+    host.asked.clear()
     host.behaviour = stuck
     with pytest.raises(KeysUnavailable) as unavailable:
         await verifier.verify(Signer.es256("k2").token())
     assert unavailable.value.retry_after == 1
     assert keys._fetching is not None, "the fetch is still under way"
     assert (await verifier.verify(signer.token())).user_id == USER
+    await asyncio.wait_for(host.asked.wait(), 20)
     assert host.hits == 2
 
 

@@ -72,8 +72,8 @@ class Issuer:
         """
         private_text(data_dir / _KEY_FILE, lambda: _pem(_new_key()))
         issuer = cls(_read(data_dir, _KEY_FILE), supabase_url, place=data_dir)
-        issuer._next = _read_if_there(data_dir, _NEXT_FILE)
-        issuer._previous = _read_if_there(data_dir, _PREVIOUS_FILE)
+        issuer._next = issuer._other(_NEXT_FILE)
+        issuer._previous = issuer._other(_PREVIOUS_FILE)
         return issuer
 
     @property
@@ -102,8 +102,10 @@ class Issuer:
         """Sign with the announced key, go on publishing the one before, and return the identifier.
 
         Raises:
-            ValueError: none is announced.
+            ValueError: none is announced, or the key before the present one is not retired.
         """
+        if self._previous is not None:
+            raise ValueError("retire the previous key first: what it signed would be refused unasked")
         if self._next is None:
             raise ValueError("announce the next key first: verifiers must know it before it signs")
         self._previous, self._key, self._next = self._key, self._next, None
@@ -185,6 +187,13 @@ class Issuer:
         }
         return self.sign(claims, ttl=ttl)
 
+    def _other(self, name: str) -> Key | None:
+        """A kept key that does not sign; a rotation broken off leaves the one that does there too."""
+        if self._place is None or not (self._place / name).exists():
+            return None
+        key = _read(self._place, name)
+        return None if _public_jwk(key.public_key()) == self._public else key
+
     def _keep(self, name: str, key: Key | None) -> None:
         if self._place is None:
             return
@@ -202,10 +211,6 @@ def _pem(key: Key) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
-
-
-def _read_if_there(data_dir: Path, name: str) -> Key | None:
-    return _read(data_dir, name) if (data_dir / name).exists() else None
 
 
 def _read(data_dir: Path, name: str) -> Key:

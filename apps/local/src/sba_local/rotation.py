@@ -36,6 +36,8 @@ def signing_keys(step: str | None = None, data_dir: Path | None = None) -> dict[
 
 
 def _read(answer: httpx.Response) -> dict[str, str]:
+    if "x-sba-stand-in" not in answer.headers:
+        raise StackError("the stand-in does not answer, something else does: is `sba-local up` running?")
     body: dict[str, Any] = answer.json()
     if not answer.is_success:
         raise StackError(f"the signing keys are as they were: {body.get('message', answer.status_code)}")

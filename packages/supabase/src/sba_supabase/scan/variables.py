@@ -33,7 +33,7 @@ _CONCATENATED: Final = re.compile(
     + rb"){0,40}\)){1,40}"
 )
 _TEMPLATE: Final = re.compile(
-    rb"`([\w.\-]{0,4096}(?:\$\{\s{0,64}" + _PART + rb"\s{0,64}\}[\w.\-]{0,4096}){2,400})`"
+    rb"`([\w.\-]{0,4096}(?:\$\{\s{0,64}" + _PART + rb"\s{0,64}\}[\w.\-]{0,4096}){1,400})`"
 )
 _LIST: Final = re.compile(
     rb"\[\s*("
