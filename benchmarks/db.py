@@ -22,7 +22,7 @@ from uuid import UUID
 from db_peers import Read, asyncpg_tenant, bare, ours, psycopg_tenant, sqlalchemy_tenant
 from db_stage import FAILED, Shelf, shelves
 from db_wire import Wire, wire_to
-from db_writes import append_figures, round_trip_figures
+from db_writes import append_figures, round_trip_figures, seal_figures
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -198,7 +198,8 @@ async def lists(few: Shelf, many: Shelf, seconds: float) -> Figures:
 async def one_round(few: Shelf, many: Shelf, wire: Wire, seconds: float) -> Figures:
     """Every figure that is a time, once."""
     figures = await near(many, seconds) | await away(many, wire, seconds)
-    return figures | await lists(few, many, seconds) | await append_figures(many)
+    figures |= await lists(few, many, seconds) | await append_figures(many)
+    return figures | await seal_figures(many, seconds)
 
 
 def measured(few: Shelf, many: Shelf, rounds: int, seconds: float) -> Figures:

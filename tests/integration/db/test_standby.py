@@ -14,7 +14,7 @@ from sba_local.postgres import EmbeddedPostgres
 from tests.integration.db.conftest import until
 
 TENANT = "00000000-0000-0000-0000-0000000000aa"
-WRITE = "create table written as select %(tenant)s::uuid as tenant"
+WRITE = "insert into written values (%(tenant)s::uuid)"
 READ = "select %(tenant)s::uuid as tenant"
 
 
@@ -23,6 +23,7 @@ def standby(tmp_path: Path):
     with EmbeddedPostgres(tmp_path / "pg", port=free_port()) as server:
         with psycopg.connect(server.url(), autocommit=True) as connection:
             (cluster,) = connection.execute("show data_directory").fetchone()
+            connection.execute("create table written (tenant uuid)")
         server.stop()
         (Path(cluster) / "standby.signal").touch()
         server.start()

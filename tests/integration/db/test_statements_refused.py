@@ -20,16 +20,30 @@ ESCAPES = [
     "select SET_CONFIG('app.tenant_id', %(other)s, false), %(tenant)s::uuid",
     "select pg_catalog.set_config/**/('role', %(other)s, false), %(tenant)s::uuid",
     "select %(tenant)s::uuid, %(other)s::text; select set_config('app.tenant_id', '', false)",
+    "select U&\"set\\005fconfig\"('app.tenant_id', %(other)s, false), %(tenant)s::uuid",
+    "update pg_settings set setting = %(other)s where name = 'row_security' and %(tenant)s::text <> ''",
+]
+NO_ROWS = [
+    "set app.tenant_id = %(other)s -- %(tenant)s",
+    "set session app.tenant_id to %(other)s /* %(tenant)s */",
+    "-- first words\n commit /* %(tenant)s %(other)s */",
+    "rollback /* %(tenant)s %(other)s */",
+    "reset all -- %(tenant)s %(other)s",
+    "do $do$ begin execute 'set app.tenant_id = ' || %(other)s; perform %(tenant)s; end $do$",
 ]
 MORE = [
     "select %(tenant)s::uuid, %(other)s::text; commit; set role sba_worker",
     "select %(tenant)s::uuid, %(other)s::text; -- and then\n select 2",
     "select ';', %(tenant)s::uuid, %(other)s::text /* ; */ ; select 2",
+    "select %(tenant)s::uuid as a$$; set app.tenant_id = %(other)s; select 1 as b$$",
+    "select %(tenant)s::uuid, date'\\'; set app.tenant_id = %(other)s; select '1'",
 ]
 ONE = [
     "select %(tenant)s::uuid, %(other)s::text;",
     "select ';', %(tenant)s::uuid, %(other)s::text ; -- the end; really",
     'select %(tenant)s::uuid, %(other)s::text /* ; */ , $$ ; $$, "a;b" from (select 1 as "a;b") x',
+    r"select %(tenant)s::uuid, %(other)s::text, E'\'; ', $a$ ; $a$",
+    "-- first; words\n(with x as (select %(tenant)s::uuid, %(other)s::text) table x)",
 ]
 STANDING = """
 select coalesce(current_setting('app.tenant_id', true), '') as tenant, current_user::text as login,
@@ -46,6 +60,18 @@ async def test_a_statement_cannot_choose_another_tenant(either, a, b, query):
     with pytest.raises(StatementRefused, match="settings"):
         async with either.tenant(a.id) as session:
             await session.fetch_all(query, given)
+
+    assert await either.system(STANDING) == [{"tenant": "", "login": "sba_app", "runs": 0}]
+
+
+@pytest.mark.parametrize("query", NO_ROWS)
+async def test_a_statement_that_is_not_about_rows_is_not_sent(either, a, b, query):
+    given = {"other": str(b.id)}
+    with pytest.raises(StatementRefused, match="rows"):
+        await either.reader(a.id).fetch_all(query, given)
+    with pytest.raises(StatementRefused, match="rows"):
+        async with either.tenant(a.id) as session:
+            await session.execute(query, given)
 
     assert await either.system(STANDING) == [{"tenant": "", "login": "sba_app", "runs": 0}]
 

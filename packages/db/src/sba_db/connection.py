@@ -230,7 +230,12 @@ class PooledConnection(Connection):
     def _literal(self, statement: Statement, params: Params) -> bytes:
         require(statement.names, params)
         values = [params[name] for name in statement.order]
-        return statement.template % tuple(map(self._transformer.as_literal, values))
+        return statement.template % tuple(map(_closed, map(self._transformer.as_literal, values)))
+
+
+def _closed(literal: bytes) -> bytes:
+    """The literal, so that a cast after it is of a negative number and not of what follows its sign."""
+    return b"(%b)" % literal if literal.startswith((b" -", b"-")) else literal
 
 
 def _settings_together(texts: Sequence[bytes]) -> list[bytes]:
@@ -287,7 +292,7 @@ class Connector:
 
 def _conninfo(settings: DatabaseSettings) -> str:
     given = parameters_of(settings.url)
-    given["application_name"] = settings.application_name
+    given |= {"application_name": settings.application_name, "client_encoding": "UTF8"}
     if given.get("target_session_attrs") == "read-write":
         given["target_session_attrs"] = "primary"
     if not settings.pooler:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 _NOT_CODE: Final = re.compile(
-    r"""--[^\n]* | /\*.*?\*/ | [eE]'(?:[^'\\]|\\.|'')*' | '[^']*' | "[^"]*" | (\$(?:[a-z_]\w*)?\$).*?\1""",
+    r"""--[^\n]* | /\*.*?\*/ | (?<![\w$])[eE]'(?:[^'\\]|\\.|'')*' | '[^']*' | "[^"]*"
+    | (?<![\w$])(\$(?:[a-z_]\w*)?\$).*?\1""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _COMMENT: Final = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)

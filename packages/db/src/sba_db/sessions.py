@@ -51,7 +51,8 @@ class Entry:
 
         Raises:
             TenantFilterMissing: The statement does not name `%(tenant)s`.
-            StatementRefused: It is more than one, it changes settings, or the caller chose the tenant.
+            StatementRefused: It is more than one, changes settings or is not about rows, or the tenant was
+                chosen by the caller.
         """
         statement = parse(query)
         if not statement.tenant_bound:

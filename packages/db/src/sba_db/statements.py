@@ -12,7 +12,8 @@ from sba_db.errors import StatementRefused
 from sba_db.scripts import masked
 
 FILTER: Final = "tenant"
-_SETTING: Final = re.compile(r"\bset_config\b", re.IGNORECASE)
+_SETTING: Final = re.compile(r'\b(?:set_config|pg_settings)\b|\bu&"', re.IGNORECASE)
+_ROWS: Final = re.compile(r"[\s(]*(?:select|insert|update|delete|merge|with|values|table)\b", re.IGNORECASE)
 _MORE: Final = re.compile(r";\s*\S")
 _PLACEHOLDER: Final = re.compile(r"%(?:\((?P<name>\w+)\)s|(?P<literal>%)|(?P<bad>.|$))", re.DOTALL)
 
@@ -77,4 +78,7 @@ def _joined(texts: Sequence[str], between: Sequence[str]) -> bytes:
 def _refusal(query: str) -> str:
     if _SETTING.search(query):
         return "a statement that changes settings: the tenant is one of them"
-    return "more than one statement" if _MORE.search(masked(query)) else ""
+    code = masked(query)
+    if _MORE.search(code):
+        return "more than one statement"
+    return "" if _ROWS.match(code) else "a statement that neither reads nor writes rows"
