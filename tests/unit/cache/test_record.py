@@ -42,7 +42,7 @@ def test_a_value_comes_back_with_what_is_known_of_it(title: str, score: float) -
     value = [Hit(title, score)]
     record = codec.open(stored(codec, codec.seal(value)))
     assert codec.decode(record.payload) == value
-    assert (record.stamp, record.stored_at, record.expires_at) == (STAMP, 1000.5, 1030.5)
+    assert (record.stamp, record.stored_at, record.ttl) == (STAMP, 1000.5, 30.0)
     assert record.load_seconds == 0.25
     assert len(record.head) == HEAD_BYTES
 

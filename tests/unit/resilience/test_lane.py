@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import hiredis
 import pytest
 
 from sba_resilience.redis import RedisSettings, RedisUnavailable, open_redis
+
+TURNS = 5
 
 
 @asynccontextmanager
@@ -30,6 +34,33 @@ async def serving(*, greets: bool, then: bytes = b"") -> AsyncIterator[str]:
     yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
     await asyncio.gather(*talks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def answering_slowly() -> AsyncIterator[str]:
+    """The URL of a server that takes `TURNS` turns of the event loop for every GET."""
+    talks: list[asyncio.Task[None]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parser = hiredis.Reader()
+        with contextlib.closing(writer.transport):
+            while data := await reader.read(4096):
+                parser.feed(data)
+                while words := parser.gets():
+                    for _ in range(TURNS if words[0] == b"GET" else 0):
+                        await asyncio.sleep(0)
+                    writer.write(b"$1\r\nx\r\n" if words[0] == b"GET" else b"+OK\r\n")
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.ensure_future(talk(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    for task in talks:
+        task.cancel()
+    await asyncio.gather(*talks, return_exceptions=True)
+    await asyncio.sleep(0)  # lets the event loop close the sockets
 
 
 async def test_a_reply_that_is_not_the_protocol_ends_the_connection() -> None:
@@ -71,3 +102,12 @@ async def test_a_command_on_a_connection_that_has_ended_fails_at_once() -> None:
         lane.fail("lost")
         with pytest.raises(RedisUnavailable, match="lost"):
             await lane.send(b"PING\r\n")
+
+
+async def test_a_server_that_goes_on_answering_too_slowly_holds_nobody_beyond_the_limit() -> None:
+    async with answering_slowly() as url, open_redis(RedisSettings(url)) as redis:
+        asked = (redis.execute("GET", "k") for _ in range(3000))
+        verdicts = await asyncio.gather(*asked, return_exceptions=True)
+        assert str(verdicts[-1]) == "redis unavailable: timeout"
+        assert verdicts[0] == b"x"
+        assert redis._lane is None

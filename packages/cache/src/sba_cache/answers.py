@@ -60,7 +60,7 @@ class Answers:
         Raises:
             RedisError: Redis is away.
         """
-        entry = self._believed(asked)
+        entry = self._believed(asked, self._local.get(asked.key))
         if entry is not None and self._clock() < entry.fresh_until:
             asked.meter.hit_l1.count += 1
             return entry
@@ -71,19 +71,25 @@ class Answers:
         asked.meter.count(found.outcome)
         return None
 
-    async def get(self, asked: Question, loader: Loader) -> Entry:
+    async def get(self, asked: Question, loader: Loader, kept: Entry | None) -> Entry:
         """The value, loaded if need be.
+
+        Args:
+            asked: The question.
+            loader: Answers it.
+            kept: What is in the process for its key.
 
         Raises:
             LoadsItself: Asked for by the load of the same key.
             Exception: What the loader failed with.
         """
-        entry = self._believed(asked)
+        entry = self._believed(asked, kept)
         if entry is not None and self._serves(asked, entry, loader):
             return entry
         forbid_loop(asked.key)
         try:
-            found = await self._reader.read(asked)
+            answer = await self._reader.ask(asked)
+            found = self._reader.read_in(asked, answer) or await self._reader.settled(asked, answer)
         except RedisError:
             asked.meter.error.count += 1
             mark = self._coherence.mark(asked.scope)
@@ -97,11 +103,10 @@ class Answers:
         task = self._flights.start((asked.key, asked.codec, found.stamp), found.mark, work)
         return await self._landed(asked, task, found.entry)
 
-    def _believed(self, asked: Question) -> Entry | None:
-        entry = self._local.get(asked.key)
-        if entry is None or not asked.kind.fits(entry):
+    def _believed(self, asked: Question, kept: Entry | None) -> Entry | None:
+        if kept is None or not asked.kind.fits(kept):
             return None
-        return entry if self._coherence.holds(entry.mark) else None
+        return kept if self._coherence.holds(kept.mark) else None
 
     def _serves(self, asked: Question, entry: Entry, loader: Loader, *, from_redis: bool = False) -> bool:
         """Whether an entry is the answer, refreshing it in the background when its time has come."""

@@ -192,7 +192,7 @@ class Cache:
                 entry.hits += 1
                 entry.counted.count += 1
                 return entry.answer()
-        answer = await self._answers.get(self._question(key, type, tags, ttl, policy), loader)
+        answer = await self._answers.get(self._question(key, type, tags, ttl, policy), loader, entry)
         answer.hits += 1
         return answer.answer()
 
@@ -279,7 +279,7 @@ class Cache:
         Raises:
             RedisUnavailable: It may not have happened.
         """
-        names = self._names(key, ())
+        names = Names(self._coherence.scope(key, ()), key.digest)
         with self._replacing(names, key):
             await self._leases.remove(names)
 
@@ -387,7 +387,5 @@ class Cache:
         except TypeError:
             check_tags(tags)
             raise
-        return Question(key, kind, self._names(key, tags), ttl, policy)
-
-    def _names(self, key: CacheKey, tags: tuple[str, ...]) -> Names:
-        return Names(self._coherence.scope(key, tags), key.digest)
+        names = Names(self._coherence.scope(key, tags), key.digest)
+        return Question(key, kind, names, ttl, policy)

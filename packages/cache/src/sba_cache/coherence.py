@@ -22,6 +22,8 @@ from sba_cache.record import VERSION_BYTES
 from sba_resilience.redis import RedisClient
 
 SCOPES: Final = 20_000
+TOGETHER: Final = 25
+"""Values asked for with one command: the server looks them up while the next are put together."""
 UNHEARD: Final = -1
 """An epoch that no watch ever has."""
 
@@ -49,10 +51,13 @@ class Scope:
         touch_key: What is written when single values are replaced.
         value_prefix: What names of values begin with.
         lease_prefix: What names of leases begin with.
+        together: Values one command asks for at most, by how large they turned out.
         meter: Where reads are counted.
     """
 
-    __slots__ = ("generation", "lease_prefix", "meter", "touch_key", "value_prefix", "version_keys")
+    __slots__ = (
+        "generation", "lease_prefix", "meter", "together", "touch_key", "value_prefix", "version_keys",
+    )  # fmt: skip
 
     def __init__(self, tenant: str, namespace: str, tags: tuple[str, ...]) -> None:
         of_tags = (version_key(tenant, tag=tag) for tag in sorted(set(tags)))
@@ -61,6 +66,7 @@ class Scope:
         self.value_prefix = value_prefix(tenant, namespace)
         self.lease_prefix = lease_prefix(tenant, namespace)
         self.generation = 0
+        self.together = TOGETHER
         self.meter: Meter = meter_of(namespace)
 
     @property

@@ -9,15 +9,19 @@ from functools import partial
 from itertools import repeat
 from typing import Final, NamedTuple, TypeAlias
 
-from sba_cache.coherence import Coherence, Mark, Scope
+from sba_cache.coherence import TOGETHER, Coherence, Mark, Scope
 from sba_cache.record import VERSION_BYTES
 from sba_cache.versions import Versions
 from sba_resilience.deadline import Deadline
 from sba_resilience.errors import RedisUnavailable, WrongEventLoop
 from sba_resilience.redis import RedisClient
 
-TOGETHER: Final = 25
-"""Values asked for with one command: the server looks them up while the next are put together."""
+ROOM: Final = 256 * 1024
+"""Bytes that one command should answer: more would have to arrive within its time limit all at once."""
+LOOKS: Final = 12
+"""Turns of the event loop for which a lone read stays awake: waking up takes longer than a near server."""
+FAR: Final = 50
+"""Reads that do not stay awake after one that did so in vain."""
 NOBODYS: Final = Context()
 """For work that belongs to no one caller: it has no deadline."""
 
@@ -60,8 +64,9 @@ class Batch(NamedTuple):
 class Gathering:
     """Reads values with the versions they depend on, in one round trip.
 
-    A read is sent at once when no other is under way; those that come meanwhile leave together at the end
-    of the event loop's turn, at most `TOGETHER` in a command. Each of them is sent after it was asked for.
+    A read is sent at once when no other is under way, and stays awake for a near server's answer; those that
+    come meanwhile leave together at the end of the event loop's turn, at most `TOGETHER` in a command, and
+    fewer where values are large. Each of them is sent after it was asked for.
 
     Args:
         redis: The guarded client.
@@ -83,6 +88,7 @@ class Gathering:
         self._versions = versions
         self._now = now
         self._unanswered = 0
+        self._far = 0
         self._open: dict[Scope, Batch] = {}
 
     def read(self, scope: Scope, name: str) -> Awaitable[Answer]:
@@ -94,29 +100,53 @@ class Gathering:
         """
         if self._versions.owing:
             return self._after_settling(scope, name)
-        if not self._unanswered:
-            return self._alone(scope, name)
+        return self._in_time(scope, name)
+
+    def _in_time(self, scope: Scope, name: str) -> Awaitable[Answer]:
         deadline = Deadline.current()
-        if deadline is None or deadline.remaining() > self._redis.command_timeout:
+        if deadline is not None and deadline.remaining() <= self._redis.command_timeout:
+            return self._before(deadline, scope, name)
+        return self._asked(scope, name)
+
+    def _asked(self, scope: Scope, name: str) -> Awaitable[Answer]:
+        if self._unanswered and scope.together > 1:
             return self._join(scope, name)
-        return self._in_time(scope, name, deadline)
+        return self._alone(scope, name)
 
     async def _after_settling(self, scope: Scope, name: str) -> Answer:
         await self._versions.settle(scope)
-        return await self._alone(scope, name)
+        return await self._in_time(scope, name)
 
-    async def _in_time(self, scope: Scope, name: str, deadline: Deadline) -> Answer:
+    async def _before(self, deadline: Deadline, scope: Scope, name: str) -> Answer:
         async with deadline.bound():
-            return await self._join(scope, name)
+            return await self._asked(scope, name)
 
     async def _alone(self, scope: Scope, name: str) -> Answer:
         mark = self._coherence.mark(scope)
+        reply = self._redis.send("MGET", *scope.version_keys, name)
         self._unanswered += 1
         try:
-            values = await self._redis.execute("MGET", *scope.version_keys, name)
+            await self._look_for(reply)
+            values = await reply
         finally:
             self._unanswered -= 1
-        return next(self._answers(scope, mark, values))
+            _ = reply.cancel() or reply.cancelled() or reply.exception()
+        if self._versions.owes(scope):
+            return None
+        stored = values.pop()
+        _fit(scope, (stored,))
+        return Present(values, stamp_of(values), mark, self._now()), stored
+
+    async def _look_for(self, reply: asyncio.Future[list[bytes | None]]) -> None:
+        """Stay awake for the answer to the only read, unless the server turned out to be too far away."""
+        if self._far:
+            self._far -= 1
+            return
+        for _ in range(LOOKS):
+            if reply.done() or self._unanswered > 1:
+                return
+            await asyncio.sleep(0)
+        self._far = 0 if reply.done() else FAR
 
     def _join(self, scope: Scope, name: str) -> asyncio.Future[Answer]:
         loop = asyncio.get_running_loop()
@@ -129,7 +159,7 @@ class Gathering:
         waiter: asyncio.Future[Answer] = loop.create_future()
         batch.names.append(name)
         batch.waiters.append(waiter)
-        if len(batch.names) == TOGETHER:
+        if len(batch.names) >= scope.together:
             self._send(batch)
         return waiter
 
@@ -156,15 +186,24 @@ class Gathering:
         except asyncio.CancelledError:
             batch.fail(RedisUnavailable("closed"))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
+            batch.scope.together = 1  # it may have been too much for the time
             batch.fail(error)
 
     def _answers(self, scope: Scope, mark: Mark, values: list[bytes | None]) -> Iterator[Answer]:
         count = len(scope.version_keys)
+        _fit(scope, values[count:])
         if self._versions.owes(scope):
             return repeat(None, len(values) - count)
         versions = values[:count]
         present = Present(versions, stamp_of(versions), mark, self._now())
         return zip(repeat(present), values[count:])
+
+
+def _fit(scope: Scope, values: Sequence[bytes | None]) -> None:
+    """Ask for fewer values together at once when they are large, and for more again by and by."""
+    largest = max(map(len, filter(None, values)), default=0)
+    if largest:
+        scope.together = max(1, min(scope.together + 1, ROOM // largest, TOGETHER))
 
 
 def stamp_of(versions: Sequence[bytes | None]) -> bytes | None:

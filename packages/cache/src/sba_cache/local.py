@@ -115,7 +115,7 @@ class Entry:
     def age_to(self, fresh_until: float, early: float) -> None:
         """Say until when it is fresh, drawing the moment at which to refresh it before that."""
         self.fresh_until = fresh_until
-        ahead = self.record.load_seconds * early * random.expovariate(1.0) if early else 0.0
+        ahead = -self.record.load_seconds * early * math.log(1.0 - random.random())  # noqa: S311 - a draw
         self.until = fresh_until - ahead
 
     def follow(self, previous: Entry) -> None:

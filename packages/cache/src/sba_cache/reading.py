@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from sba_cache.adaptive import Adaptive
 from sba_cache.coherence import Coherence, Mark, Scope
-from sba_cache.gathering import Gathering, stamp_of
+from sba_cache.gathering import Answer, Gathering, stamp_of
 from sba_cache.key import CacheKey
 from sba_cache.lease import Names
 from sba_cache.local import Entry, Kind, Local
@@ -107,9 +107,25 @@ class Reader:
         Raises:
             RedisError: They cannot be read, or an invalidation is still owed.
         """
-        scope, name = asked.names.scope, asked.names.value
-        while (answer := await self._gathering.read(scope, name)) is None:
-            pass
+        answer = await self.ask(asked)
+        return self.read_in(asked, answer) or await self.settled(asked, answer)
+
+    def ask(self, asked: Question) -> Awaitable[Answer]:
+        """Have the value and its versions read; raises as `read` does."""
+        scope, digest = asked.names
+        return self._gathering.read(scope, scope.value_prefix + digest)
+
+    def read_in(self, asked: Question, answer: Answer) -> Found | None:
+        """What an answer comes to, if nothing else has to be asked for."""
+        if answer is None:
+            return None
+        (_, stamp, mark, now), stored = answer
+        return None if stamp is None or now is None else self.found(asked, stored, stamp, mark, now)
+
+    async def settled(self, asked: Question, answer: Answer) -> Found:
+        """What an answer comes to, with all that has to be asked for; raises as `read` does."""
+        while answer is None:
+            answer = await self.ask(asked)
         present, stored = answer
         if present.stamp is None:
             stamp = await self._versions.first(asked.scope, present.versions)
@@ -145,7 +161,7 @@ class Reader:
     def keep(self, asked: Question, record: Record, value: Any, mark: Mark, now: float) -> Entry:  # noqa: ANN401 - any value has its type
         """Keep a value in the process for as long as its mark holds."""
         entry = Entry(asked.kind, record, value, mark)
-        entry.age_to(self._clock() + min(record.expires_at - now, record.ttl), asked.policy.early)
+        entry.age_to(self._clock() + min(record.stored_at + record.ttl - now, record.ttl), asked.policy.early)
         if self._local.keeps:
             known = self._local.get(asked.key)
             if known is not None and known.record.head == record.head:

@@ -58,11 +58,6 @@ class Record(NamedTuple):
     load_seconds: float
     state: bytes
 
-    @property
-    def expires_at(self) -> float:
-        """The server's unix seconds at which it is no longer fresh."""
-        return self.stored_at + self.ttl
-
 
 @dataclass(frozen=True, slots=True)
 class Sealed:

@@ -37,7 +37,11 @@ LIMITS: Final[LiteralString] = (
     "select set_config('statement_timeout', %(statement)s, true), "
     "set_config('idle_in_transaction_session_timeout', %(idle)s, true)"
 )
-READ_ONLY: Final[LiteralString] = f"{LIMITS}, set_config('transaction_read_only', 'on', true)"
+READ_ONLY: Final[LiteralString] = (
+    "select set_config('statement_timeout', %(statement)s, true), "
+    "set_config('transaction_read_only', 'on', true)"
+)
+"""For one message, in which no transaction can sit idle."""
 SETTING: Final = b"select set_config("
 HUNG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP
 OF_NO_MORE_USE: Final = (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidSqlStatementName)

@@ -246,7 +246,7 @@ class Lane(asyncio.BufferedProtocol):
         self._timer = self._loop.call_at(due, self._expire, self._answered, due, due + LINGER)
 
     def _expire(self, answered: int, due: float, until: float) -> None:
-        """Give up on a server that answers no more, or only slowly; not on what a busy loop has yet to read."""
+        """Give up on a server that answers no more or too slowly, not on what a busy loop has yet to read."""
         self._timer = None
         now = self._loop.time()
         if not self._limits or now < self._limits[0][1]:
