@@ -46,7 +46,8 @@ async def project() -> AsyncIterator[Project]:
 
 @pytest.fixture
 async def pool() -> AsyncIterator[Pool]:
-    async with Pool() as opened:
+    patient = Limits(connect=60.0, read=60.0, write=60.0, queue=60.0, total=100.0)
+    async with Pool(patient) as opened:
         yield opened
 
 

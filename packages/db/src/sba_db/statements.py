@@ -13,7 +13,9 @@ from sba_db.scripts import masked
 
 FILTER: Final = "tenant"
 _SETTING: Final = re.compile(r'\b(?:set_config|pg_settings)\b|\bu&"', re.IGNORECASE)
-_ROWS: Final = re.compile(r"[\s(]*(?:select|insert|update|delete|merge|with|values|table)\b", re.IGNORECASE)
+_ROWS: Final = re.compile(
+    r"[\s(]*(?:select|insert|update|delete|merge|with|values|table|explain)\b", re.IGNORECASE
+)
 _MORE: Final = re.compile(r";\s*\S")
 _PLACEHOLDER: Final = re.compile(r"%(?:\((?P<name>\w+)\)s|(?P<literal>%)|(?P<bad>.|$))", re.DOTALL)
 
