@@ -108,6 +108,16 @@ def test_addresses_are_on_loopback():
     assert http_url(80) == "http://127.0.0.1:80"
 
 
+def test_looking_at_a_port_leaves_nothing_that_listens_in_a_forked_process():
+    with socket.socket() as inherited:
+        inherited.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        inherited.bind((LOOPBACK, 0))
+        port = inherited.getsockname()[1]
+        assert is_free(port)
+        inherited.listen(1)
+        assert not is_free(port)
+
+
 def test_a_free_port_is_none_that_an_outgoing_connection_could_take():
     assert {free_port() for _ in range(50)} <= set(range(10_000, 32_000))
 

@@ -13,12 +13,15 @@ LOOKING: Final = 16
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on `port` now."""
+    """Whether a server could listen on `port` now.
+
+    It is bound only: a process that another thread forks meanwhile has the socket, too, until it becomes
+    another program, and would go on listening for that time.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             candidate.bind((LOOPBACK, port))
-            candidate.listen(1)
         except OSError:
             return False
     return True
