@@ -6,8 +6,10 @@ import pytest
 
 from sba_db import Database, DatabaseSettings, DatabaseTimeout, open_database
 from sba_supabase.tenant import ENTER_TENANT
-from tests.integration.db.bouncer import bouncer
+from tests.integration.db.bouncer import PROGRAM, bouncer
 from tests.integration.db.conftest import until
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer on this machine")
 
 SETTINGS = """
 select current_setting('statement_timeout') as statement,
