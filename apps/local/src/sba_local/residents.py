@@ -7,11 +7,11 @@ from typing import Any
 
 import psycopg
 
+from sba_db.seed.story import NAMESPACE
 from sba_local.errors import StackError, UnknownName
 
 ROLES = ("owner", "admin", "member", "viewer")
 
-_NAMESPACE = uuid.UUID("5ba10ca1-0000-4000-8000-000000000000")
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 
@@ -30,7 +30,7 @@ on conflict do nothing
 
 
 def _local_id(kind: str, name: str) -> uuid.UUID:
-    return uuid.uuid5(_NAMESPACE, f"{kind}:{name}")
+    return uuid.uuid5(NAMESPACE, f"{kind}:{name}")
 
 
 @dataclass(frozen=True, slots=True)
